@@ -1,0 +1,254 @@
+"""Figures in one style: functions take arrays and return figures, and know no model.
+
+A notebook calls `use_style()` once and shows each figure with `show(fig, alt=…)`.
+"""
+
+import io
+import time
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+# Ten colours that stay apart under colour-blindness (Petroff 2021).
+CLASS_COLORS = plt.style.library["petroff10"]["axes.prop_cycle"].by_key()["color"]
+_STYLE = {
+    "axes.prop_cycle": plt.style.library["petroff10"]["axes.prop_cycle"],
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "font.size": 11,
+    "image.cmap": "gray_r",
+    "legend.frameon": False,
+}
+
+
+def use_style() -> None:
+    """Give every figure of this notebook the course's look."""
+    plt.rcParams.update(_STYLE)
+
+
+def to_png(fig: Figure) -> bytes:
+    """Render a figure, whatever backend is active."""
+    with io.BytesIO() as buffer:
+        fig.savefig(buffer, format="png", dpi=fig.dpi)
+        return buffer.getvalue()
+
+
+def picture(fig_or_png: Figure | bytes, alt: str) -> tuple[dict, dict]:
+    """The data and metadata of a PNG output that carries its alternative text."""
+    png = fig_or_png if isinstance(fig_or_png, bytes) else to_png(fig_or_png)
+    return {"image/png": png, "text/plain": alt}, {"image/png": {"alt": alt}}
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Display a figure with alternative text and close it."""
+    data, metadata = picture(fig, alt)
+    display(data, metadata=metadata, raw=True)
+    plt.close(fig)
+
+
+# ── images ──────────────────────────────────────────────────────────────────────────
+
+
+def to_numpy(values) -> np.ndarray:
+    """Tensors on any device, arrays and lists as a NumPy array."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(values)
+
+
+def image_rows(
+    rows: Mapping[str, object], title: str = "", captions: Sequence[str] | None = None
+) -> Figure:
+    """Labelled rows of images, such as originals above their reconstructions.
+
+    rows: label → images (n, 1, 28, 28) or (n, 28, 28); pixels are shown from 0 (white)
+        to 1 (black). captions: one short text above each column.
+    """
+    arrays = {label: _squeeze(images) for label, images in rows.items()}
+    n_columns = max(len(images) for images in arrays.values())
+    label_width = 0.11 * max(len(label) for label in arrays)
+    size = min(0.8, (10.5 - label_width) / n_columns)
+    heading = 0.45 * bool(title) + 0.25 * bool(captions)
+    fig, axes = plt.subplots(
+        len(arrays),
+        n_columns,
+        figsize=(label_width + n_columns * size, len(arrays) * size + heading),
+        squeeze=False,
+    )
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    for row, (label, images) in zip(axes, arrays.items(), strict=True):
+        for ax in row[len(images) :]:
+            ax.set_axis_off()
+        for ax, image in zip(row, images, strict=False):
+            show_image(ax, image)
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for ax, caption in zip(axes[0], captions or [], strict=False):
+        ax.set_title(caption, fontsize=10, pad=3)
+    fig.suptitle(title, fontsize=12)
+    return fig
+
+
+def show_image(ax: Axes, image) -> object:
+    """Draw one image (28, 28) without ticks, 0 white to 1 black; returns the artist."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax.imshow(np.squeeze(to_numpy(image)), vmin=0, vmax=1, cmap="gray_r")
+
+
+def _squeeze(images) -> np.ndarray:
+    images = to_numpy(images)
+    return images[:, 0] if images.ndim == 4 else images
+
+
+# ── curves ──────────────────────────────────────────────────────────────────────────
+
+
+def curves(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    markers: bool = True,
+) -> Figure:
+    """Several curves on one pair of axes: label → (x values, y values)."""
+    fig, ax = plt.subplots(figsize=(7, 3.8))
+    for (label, (x, y)), marker in zip(lines.items(), "os^Dvx*P", strict=False):
+        ax.plot(x, y, label=label, marker=marker if markers else None)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(lines) > 1:
+        ax.legend()
+    return fig
+
+
+def running_mean(values: Sequence[float], width: int = 50) -> tuple[range, np.ndarray]:
+    """Steps and the mean of the `width` values up to each: a curve one can read."""
+    width = min(width, max(len(values), 1))
+    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=float)]))
+    return range(width, len(values) + 1), (total[width:] - total[:-width]) / width
+
+
+# ── the latent plane ────────────────────────────────────────────────────────────────
+
+
+def latent_scatter(
+    codes, labels, *, title: str, ax: Axes | None = None, legend: bool = True
+) -> Figure:
+    """Codes (N, 2) on the plane; a class is a colour and, at its centre, a numeral."""
+    codes, labels = to_numpy(codes), to_numpy(labels)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.2, 5.8))
+    for label in np.unique(labels):
+        own = codes[labels == label]
+        color = CLASS_COLORS[int(label) % 10]
+        ax.scatter(*own.T, s=6, color=color, alpha=0.5, linewidths=0)
+        if legend:
+            _add_numeral(ax, np.median(own, axis=0), int(label), color)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+    return ax.figure
+
+
+def _add_numeral(ax: Axes, position, label: int, color) -> None:
+    box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2}
+    ax.text(*position, str(label), ha="center", va="center", bbox=box, zorder=4)
+
+
+def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.075) -> None:
+    """Put images (N, 1, 28, 28) at their codes (N, 2), as many as fit without overlap.
+
+    spacing: the smallest distance between two of them, as a share of the axes' width.
+    """
+    codes, images = to_numpy(codes), _squeeze(images)
+    low, high = np.quantile(codes, [0.005, 0.995], axis=0)
+    places = (codes - low) / (high - low).max()
+    chosen = np.empty((0, 2))
+    for code, place, image in zip(codes, places, images, strict=True):
+        outside = ((code < low) | (code > high)).any()
+        if outside or (np.linalg.norm(chosen - place, axis=1) < spacing).any():
+            continue
+        chosen = np.vstack([chosen, place])
+        thumbnail = OffsetImage(image, cmap="gray_r", zoom=0.75)
+        thumbnail.image.set_clim(0, 1)
+        ax.add_artist(AnnotationBbox(thumbnail, code, pad=0.05, frameon=True))
+
+
+# ── the panel that `fit` shows ──────────────────────────────────────────────────────
+
+
+class TrainingPanel:
+    """Steps, time left, loss curve and reconstructions, redrawn in place.
+
+    Redrawing takes at most about a twentieth of the time. Outside Jupyter it is silent.
+    """
+
+    def __init__(self, title: str, steps: int, preview=None):
+        self.title, self.steps, self.preview = title, steps, preview
+        self._started = self._drawn = time.perf_counter()
+        self._pause = 0.3
+        self._handle = None
+        if get_ipython() is None:
+            return
+        with plt.rc_context(_STYLE):
+            self._fig, (self._curve_ax, self._image_ax) = plt.subplots(
+                1, 2, figsize=(9.5, 2.6), width_ratios=[1, 1.25]
+            )
+        plt.close(self._fig)
+        self._curve_ax.set(xlabel="step", ylabel="loss per image", xlim=(0, steps))
+        (self._curve,) = self._curve_ax.plot([], [], color=CLASS_COLORS[0])
+        self._image = None
+        self._image_ax.set_axis_off()
+
+    def is_due(self) -> bool:
+        return time.perf_counter() - self._drawn > self._pause
+
+    def redraw(self, losses: Sequence[float], reconstructions=None) -> None:
+        """Show the state so far, with the time left."""
+        began = time.perf_counter()
+        done = max(len(losses), 1)
+        left = (began - self._started) * (self.steps - done) / done
+        self._draw(losses, reconstructions, f"{left:.0f} s left")
+        self._drawn = time.perf_counter()
+        self._pause = max(0.3, 20 * (self._drawn - began))
+
+    def close(self, losses: Sequence[float], reconstructions=None) -> None:
+        """Show the last state, which is the same on every run, so without seconds."""
+        ended = "done" if len(losses) == self.steps else "stopped"
+        self._draw(losses, reconstructions, ended)
+
+    def _draw(self, losses: Sequence[float], reconstructions, state: str) -> None:
+        if get_ipython() is None or not losses:
+            return
+        steps, means = running_mean(losses)
+        self._curve.set_data(steps, means)
+        self._curve_ax.relim()
+        self._curve_ax.autoscale_view(scalex=False)
+        loss = f"loss {means[-1]:.4g}"
+        progress = f"step {len(losses):,} of {self.steps:,}"
+        self._fig.suptitle(f"{self.title} · {progress} · {loss} · {state}")
+        if reconstructions is not None:
+            self._draw_images(reconstructions)
+        alt = f"Training panel of {self.title}: {progress}, {state}, {loss} per image."
+        data, metadata = picture(self._fig, alt)
+        if self._handle is None:
+            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        else:
+            self._handle.update(data, metadata=metadata, raw=True)
+
+    def _draw_images(self, reconstructions) -> None:
+        both = (self.preview, reconstructions)
+        tiles = np.vstack([np.hstack(_squeeze(images)) for images in both])
+        if self._image is None:
+            self._image = show_image(self._image_ax, tiles)
+            self._image_ax.set_title("above: originals, below: reconstructions")
+        self._image.set_data(tiles)

@@ -1,0 +1,127 @@
+"""Slider demos: one way to build them, fast enough to follow the hand."""
+
+import html
+import io
+from collections.abc import Callable, Iterable
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vae_helpers.plots import picture
+
+
+def slider_demo(
+    fig: Figure,
+    update: Callable[..., Iterable[Artist]],
+    *,
+    alt: str,
+    **ranges: tuple[float, float, float],
+) -> "SliderDemo":
+    """A figure whose artists follow sliders; leave it as the last line of a cell.
+
+    update: called as `update(name=value, …)`; it changes artists that are already in
+        `fig` (`line.set_data`, `image.set_data`, `text.set_text`) and returns all of
+        them, always the same ones. Everything else in the figure is drawn only once.
+    alt: what the picture shows, for readers who cannot see it.
+    ranges: a slider for each argument of `update`: `name=(lowest, highest, start)`;
+        with three integers the slider moves in whole numbers.
+
+    The saved notebook keeps a static picture. An exception in `update` is shown under
+    the picture, and the next move tries again.
+    """
+    return SliderDemo(fig, update, alt, ranges)
+
+
+class SliderDemo(ipywidgets.VBox):
+    """Sliders above a picture that follows them. Make one with `slider_demo`.
+
+    `sliders["name"].value` reads and sets a slider; `png` is the picture now shown and
+    `error` what went wrong at the last move, else empty.
+
+    A move is answered before the next one is read, and while the kernel is busy the
+    browser keeps only the latest value, so the picture never runs behind the hand.
+    """
+
+    def __init__(self, fig: Figure, update: Callable, alt: str, ranges: dict):
+        self._fig, self._update, self._alt = fig, update, alt
+        self.sliders = {name: _slider(name, *ends) for name, ends in ranges.items()}
+        self._artists = self._call_update()
+        self._canvas, self._background = _draw_background(fig, self._artists)
+        width, height = self._canvas.get_width_height()
+        self._view = ipywidgets.Image(format="png", width=width, height=height)
+        self._view.layout.min_height = f"{height}px"  # no flicker: the height is fixed
+        self._message = ipywidgets.HTML()
+        self._draw()
+        for slider in self.sliders.values():
+            slider.observe(self._follow, names="value")
+        super().__init__([*self.sliders.values(), self._view, self._message])
+
+    @property
+    def png(self) -> bytes:
+        return self._view.value
+
+    @property
+    def error(self) -> str:
+        return self._message.value
+
+    def _follow(self, _change=None) -> None:
+        try:
+            self._call_update()
+            self._draw()
+            self._message.value = ""
+        except Exception as error:  # Jupyter would hide it, and the reader must see it
+            text = html.escape(f"{type(error).__name__}: {error}")
+            self._message.value = f"<b style='color: #b00020'>{text}</b>"
+
+    def _call_update(self) -> list[Artist]:
+        values = {name: slider.value for name, slider in self.sliders.items()}
+        artists = self._update(**values)
+        if not isinstance(artists, Iterable):
+            raise TypeError("update must return the artists that it changes, as a list")
+        return list(artists)
+
+    def _draw(self) -> None:
+        """Put the moving artists on the stored background and show the result."""
+        self._canvas.restore_region(self._background)
+        for artist in self._artists:
+            self._fig.draw_artist(artist)
+        pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+        with io.BytesIO() as buffer:
+            pixels.save(buffer, format="png", compress_level=1)
+            self._view.value = buffer.getvalue()
+
+    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+        """The live widget, and a static picture for viewers without a kernel."""
+        live = super()._repr_mimebundle_(**kwargs)
+        data, metadata = picture(bytes(self.png), self._alt)
+        return {**live, **data}, metadata
+
+
+def _slider(name: str, low: float, high: float, start: float):
+    whole = all(isinstance(value, int) for value in (low, high, start))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(
+        value=start,
+        min=low,
+        max=high,
+        step=1 if whole else (high - low) / 200,
+        description=name,
+        layout={"width": "480px"},
+    )
+
+
+def _draw_background(fig: Figure, moving: list[Artist]):
+    """A canvas for `fig` and its pixels without the artists that move."""
+    plt.close(fig)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()  # once with everything in place, so that the layout has room for it
+    fig.set_layout_engine("none")
+    for artist in moving:
+        artist.set_animated(True)  # left out of the background
+    canvas.draw()
+    return canvas, canvas.copy_from_bbox(fig.bbox)
