@@ -6,54 +6,77 @@ filled works here and the other way round.
 """
 
 import gzip
+import hashlib
+import math
 import os
 import shutil
 import tempfile
 import threading
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
 import numpy as np
 import pooch
+import requests
 import torch
 import torchvision
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
-_CLASSES = {
-    "mnist": torchvision.datasets.MNIST,
-    "fashion": torchvision.datasets.FashionMNIST,
-}
 _TITLES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "digits": "digits"}
 # Tried in this order, then torchvision's own list; every copy is checked by its MD5.
 _FIRST_MIRRORS = {
-    "mnist": ["https://storage.googleapis.com/cvdf-datasets/mnist/"],
-    "fashion": [
-        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
-    ],
+    "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "fashion": "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+}
+_BY_HAND = {  # pages to open in a browser, with links to the four files
+    "mnist": "https://github.com/cvdfoundation/mnist",
+    "fashion": "https://github.com/zalandoresearch/fashion-mnist#get-the-data",
 }
 _MEGABYTES = {"mnist": 11, "fashion": 30}
 _COUNTS = {"train": 60_000, "t10k": 10_000}
-# CRC-32 of the raw files. For Fashion-MNIST it is read from the checked .gz beside.
-_RAW_CRC32 = {
+_RAW_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files
     "mnist": {
-        "train-images-idx3-ubyte": 0xE9F4D8B3,
-        "train-labels-idx1-ubyte": 0xE0CB4AD2,
-        "t10k-images-idx3-ubyte": 0x91373BDF,
-        "t10k-labels-idx1-ubyte": 0x4AB9EFF9,
-    }
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "fashion": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
 }
-_CONNECTION_TIMEOUT = 5.0  # seconds, for connecting and for every read
-_FIRST_FILE_LIMIT = 12.0  # seconds for the smallest file, all mirrors together
-_ALL_FILES_LIMIT = 300.0  # seconds for everything, on a slow line
+# A mirror that gives fewer bytes than this in so many seconds is given up. There are
+# three at most, so without network `auto` falls back to the digits within 12 seconds.
+_MIN_BYTES = 50_000
+_PATIENCE = 4.0
+_TIMEOUT = 10.0  # seconds until a connection given up ends itself
 
 
 class DataUnavailableError(RuntimeError):
     """A data set asked for by name is not here and could not be fetched."""
+
+
+class MNIST(torchvision.datasets.MNIST):
+    """torchvision's, but blind to the unchecked `processed/*.pt` of old releases."""
+
+    def _check_legacy_exist(self) -> bool:
+        return False
+
+
+class FashionMNIST(MNIST, torchvision.datasets.FashionMNIST):
+    """torchvision's, likewise."""
+
+
+_CLASSES = {"mnist": MNIST, "fashion": FashionMNIST}  # named like their folders
 
 
 @dataclass(frozen=True)
@@ -89,65 +112,74 @@ def load_images(
     Raises `DataUnavailableError` when a data set asked for by name cannot be had, with
     what was tried and what to do, and `ValueError` for an unknown name.
     """
-    if name == "auto":
-        name = os.environ.get("VAE_DATASET", "auto")
-    if name not in ("auto", *_TITLES):
-        choices = ", ".join(repr(choice) for choice in ("auto", *_TITLES))
-        raise ValueError(f"no data set is called {name!r}: choose one of {choices}")
+    name = _choose_name(name)
     if name == "digits":
         return _load_digits()
-    if name != "auto":
-        return _load_torchvision(name, _find_root(root), download)
-    try:
-        images = _load_torchvision("mnist", _find_root(root), download)
-    except DataUnavailableError as error:
-        images = _load_digits(f"Using scikit-learn's 1,797 digits. {error}")
-    print(images.note)
+    wanted = "mnist" if name == "auto" else name
+    folder = _find_root(root) / _CLASSES[wanted].__name__ / "raw"
+    trouble = _make_ready(wanted, folder, download)
+    if trouble is None:
+        images = _read_with_torchvision(wanted, folder.parent.parent)
+    elif name == "auto":
+        images = _load_digits(_explain_in_one_line(folder, *trouble))
+    else:
+        raise DataUnavailableError(_explain(name, folder, *trouble))
+    if name == "auto":
+        print(images.note)
     return images
+
+
+def _choose_name(name: str) -> str:
+    source = ""
+    if name == "auto" and os.environ.get("VAE_DATASET"):
+        name, source = os.environ["VAE_DATASET"], " (environment variable VAE_DATASET)"
+    if name not in ("auto", *_TITLES):
+        choices = ", ".join(repr(choice) for choice in ("auto", *_TITLES))
+        raise ValueError(f"unknown data set {name!r}{source}: choose one of {choices}")
+    return name
 
 
 def _find_root(root: str | Path | None) -> Path:
     project = Path(__file__).resolve().parent.parent
-    return Path(root or os.environ.get("VAE_DATA_DIR") or project / "data")
+    chosen = Path(root or os.environ.get("VAE_DATA_DIR") or project / "data")
+    return chosen.expanduser().absolute()
 
 
-def _load_torchvision(name: str, root: Path, download: bool) -> ImageData:
-    dataset_class = _CLASSES[name]
-    _make_ready(name, root / dataset_class.__name__ / "raw", download)
-    train = dataset_class(root, train=True)
-    test = dataset_class(root, train=False)
-    return _image_data(name, train.data, train.targets, test.data, test.targets)
-
-
-def _image_data(
-    name: str,
-    train_pixels: Tensor,
-    train_labels: Tensor,
-    test_pixels: Tensor,
-    test_labels: Tensor,
-    note: str | None = None,
-) -> ImageData:
-    """Scale uint8 pixels (N, 28, 28) to [0, 1]; float pixels are taken as they are."""
-
-    def images(pixels: Tensor) -> Tensor:
-        scale = 255 if pixels.dtype == torch.uint8 else 1
-        return pixels.unsqueeze(1).float().div_(scale)
-
-    sizes = f"{len(train_labels):,} training and {len(test_labels):,} test images"
-    return ImageData(
-        images(train_pixels),
-        train_labels.long(),
-        images(test_pixels),
-        test_labels.long(),
-        name,
-        note or f"{_TITLES[name]}: {sizes}, 28×28 pixels in [0, 1].",
+def _explain_in_one_line(folder: Path, found: str, tried: str) -> str:
+    return (
+        f"Using scikit-learn's 1,797 digits instead of MNIST ({found}; fetching: "
+        f"{tried}). MNIST by hand: put the four .gz files linked at "
+        f"{_BY_HAND['mnist']} into {folder} and run this again."
     )
+
+
+def _explain(name: str, folder: Path, found: str, tried: str) -> str:
+    title = _TITLES[name]
+    return (
+        f"{title} could not be loaded.\n"
+        f"Looked in {folder}: {found}.\n"
+        f"Fetching: {tried}.\n"
+        "What to do, one of these:\n"
+        "- Check the network and run this again; files already fetched are kept.\n"
+        f"- Put the four .gz files linked at {_BY_HAND[name]} into the folder above.\n"
+        "- Pass as root=, or set as the environment variable VAE_DATA_DIR, a folder "
+        f"that has {folder.parent.name}/raw in it.\n"
+        f'- Go on without {title}: load_images("digits") needs no network.'
+    )
+
+
+def _read_with_torchvision(name: str, root: Path) -> ImageData:
+    train, test = (_CLASSES[name](root, train=train) for train in (True, False))
+    sizes = f"{len(train):,} training and {len(test):,} test images"
+    note = f"{_TITLES[name]}: {sizes}, 28×28 pixels in [0, 1]."
+    images = [part.data.unsqueeze(1).float().div_(255) for part in (train, test)]
+    return ImageData(images[0], train.targets, images[1], test.targets, name, note)
 
 
 # ── scikit-learn's digits, made to look like MNIST ──────────────────────────────────
 
 
-def _load_digits(note: str | None = None) -> ImageData:
+def _load_digits(note: str = "") -> ImageData:
     """The 1,797 handwritten 8×8 digits bundled with scikit-learn, as 28×28 images.
 
     Enlarged to 20×20 (bicubic), contrast restored by a soft threshold, padded to 28×28.
@@ -157,159 +189,194 @@ def _load_digits(note: str | None = None) -> ImageData:
     large = F.interpolate(small, size=(20, 20), mode="bicubic", align_corners=False)
     ends = torch.sigmoid(torch.tensor([-4.0, 4.0]))
     sharp = (torch.sigmoid(8 * (large - 0.5)) - ends[0]) / (ends[1] - ends[0])
-    pixels = F.pad(sharp.clamp(0, 1), (4, 4, 4, 4)).squeeze(1)  # (1797, 28, 28)
+    images = F.pad(sharp.clamp(0, 1), (4, 4, 4, 4))  # (1797, 1, 28, 28)
     labels = torch.tensor(bundled.target)
     # NumPy keeps this generator's stream fixed for ever, so the split is fixed too.
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     train, test = order[:1500], order[1500:]
-    return _image_data(
-        "digits", pixels[train], labels[train], pixels[test], labels[test], note
+    note = note or "digits: 1,500 training and 297 test images, 28×28 pixels in [0, 1]."
+    return ImageData(
+        images[train], labels[train], images[test], labels[test], "digits", note
     )
 
 
-# ── fetching and checking the raw files ─────────────────────────────────────────────
+# ── checking and fetching the raw files ─────────────────────────────────────────────
 
 
-def _make_ready(name: str, folder: Path, download: bool) -> None:
-    """Leave four good raw files in `folder`, or raise `DataUnavailableError`."""
-    # Smallest first: it finds out quickly whether there is a network at all.
-    resources = sorted(_CLASSES[name].resources, key=lambda item: "images" in item[0])
-    faults = {}
-    for archive, md5 in resources:
-        fault = _restore(name, folder / archive, md5)
-        if fault:
-            faults[archive, md5] = fault
-    if not faults:
-        return
-    if set(faults.values()) == {"is missing"}:
-        tried = [f"{len(faults)} of its 4 files are missing"]
-    else:
-        tried = [f"{archive[:-3]} {fault}" for (archive, _), fault in faults.items()]
-    if download:
-        problem = _fetch_all(name, folder, list(faults))
-        if problem is None:
-            return
-        tried.append(problem)
-    raise DataUnavailableError(
-        f"{_TITLES[name]} could not be had: {'; '.join(tried)}. To get it by hand, put "
-        f"the four .gz files of {_FIRST_MIRRORS[name][0]} into {folder}, or set "
-        f"VAE_DATA_DIR to a folder that has {folder.parent.name}/raw."
-    )
+def _make_ready(name: str, folder: Path, download: bool) -> tuple[str, str] | None:
+    """Leave four good raw files in `folder`, else say what was found and tried."""
+    # The smallest first: it shows soon whether there is a network at all.
+    resources = sorted(_CLASSES[name].resources, key=lambda r: ("images" in r[0], r[0]))
+    wanted = [(folder / archive.removesuffix(".gz"), md5) for archive, md5 in resources]
+    faults = {raw: _restore(name, raw) for raw, _ in wanted}
+    bad = [(raw, md5) for raw, md5 in wanted if faults[raw]]
+    found = _group((f"{faults[raw]}:", raw.name) for raw, _ in bad)
+    if bad and not download:
+        return found, "switched off by download=False"
+    try:
+        tried = _fetch_all(name, bad)
+    except OSError as error:
+        tried = f"cannot write into {folder} ({error.strerror})"
+    # Whatever went wrong, another process may have brought the files meanwhile.
+    still_bad = any(_find_fault(name, raw) for raw, _ in bad)
+    return (found, tried) if still_bad else None
 
 
-def _restore(name: str, archive: Path, md5: str) -> str | None:
-    """Say what is wrong with the raw file of `archive`, unpacking a good .gz first."""
-    raw = archive.with_suffix("")
-    fault = _find_fault(name, raw, md5)
-    if fault is None or not _is_good_archive(archive, md5):
+def _group(pairs: Iterable[tuple[str, str]]) -> str:
+    """Join pairs of reason and name: `no connection to a, b; HTTP 404 from c`."""
+    names: dict[str, list[str]] = {}
+    for reason, name in pairs:
+        names.setdefault(reason, []).append(name)
+    if [len(group) for group in names.values()] == [4]:
+        return f"{next(iter(names))} all four files"
+    return "; ".join(f"{reason} {', '.join(names[reason])}" for reason in names)
+
+
+def _restore(name: str, raw: Path) -> str | None:
+    """Say what is wrong with a raw file, after unpacking a good .gz put beside it."""
+    fault = _find_fault(name, raw)
+    archive = raw.with_name(f"{raw.name}.gz")
+    if fault is None or not os.path.exists(archive):
         return fault
     try:
-        _unpack(archive, raw)
-    except OSError as error:
-        return f"could not be unpacked ({error})"
-    return _find_fault(name, raw, md5)
+        problem = _unpack(name, archive, raw)
+    except (OSError, EOFError, zlib.error) as error:
+        problem = getattr(error, "strerror", None) or "damaged"
+    return problem and f"{fault}, and the .gz beside it is of no use ({problem})"
 
 
-def _find_fault(name: str, raw: Path, md5: str) -> str | None:
+def _find_fault(name: str, raw: Path) -> str | None:
     """Say in words what is wrong with a raw IDX file, or None if it is good."""
     try:
         content = raw.read_bytes()
     except FileNotFoundError:
-        return "is missing"
+        return "missing"
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    count = _COUNTS[raw.name.split("-")[0]]
-    shape = [count, 28, 28] if "images" in raw.name else [count]
-    header = b"\0\0\x08" + bytes([len(shape)])
-    header += b"".join(size.to_bytes(4, "big") for size in shape)
-    expected_size = len(header) + int(np.prod(shape))
-    if len(content) != expected_size:
-        return f"has {len(content):,} bytes instead of {expected_size:,}"
+        return f"not readable ({error.strerror})"
+    header, size = _find_layout(raw.name)
+    if len(content) != size:
+        return f"incomplete ({len(content):,} of {size:,} bytes)"
     if not content.startswith(header):
-        return f"does not start with the header of {count:,} items"
+        return "damaged (wrong type or count in its header)"
     if "labels" in raw.name and max(content[len(header) :]) > 9:
-        return "holds labels above 9"
-    crc32 = _RAW_CRC32.get(name, {}).get(raw.name)
-    archive = raw.with_name(raw.name + ".gz")
-    if crc32 is None and _is_good_archive(archive, md5):
-        crc32 = int.from_bytes(archive.read_bytes()[-8:-4], "little")
-    if crc32 is not None and zlib.crc32(content) != crc32:
-        return "is damaged: its checksum is wrong"
-    return None
+        return "damaged (labels above 9)"
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return None if md5 == _RAW_MD5[name][raw.name] else "damaged (wrong checksum)"
 
 
-def _is_good_archive(archive: Path, md5: str) -> bool:
-    return archive.is_file() and pooch.file_hash(str(archive), alg="md5") == md5
+def _find_layout(raw_name: str) -> tuple[bytes, int]:
+    """The header an IDX file must have, and the size of the whole file in bytes."""
+    count = _COUNTS[raw_name.split("-")[0]]
+    shape = [count, 28, 28] if "images" in raw_name else [count]
+    sizes = b"".join(size.to_bytes(4, "big") for size in shape)
+    return bytes([0, 0, 8, len(shape)]) + sizes, 4 + len(sizes) + math.prod(shape)
 
 
-def _unpack(archive: Path, raw: Path) -> None:
-    """Unpack beside the target, then move into place in one step."""
-    with tempfile.NamedTemporaryFile(dir=raw.parent, delete=False) as part:
-        try:
-            with gzip.open(archive) as packed:
-                shutil.copyfileobj(packed, part)
-            part.close()
-            os.chmod(part.name, 0o644)
-            os.replace(part.name, raw)
-        except BaseException:
-            part.close()
-            os.unlink(part.name)
-            raise
+def _make_scratch(folder: Path) -> tempfile.TemporaryDirectory:
+    """A folder of our own on the same disk: what is good moves out in one step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(
+        dir=folder, prefix=".fetch-", ignore_cleanup_errors=True
+    )
 
 
-def _fetch_all(name: str, folder: Path, resources: list) -> str | None:
-    """Fetch and unpack `resources`; return what went wrong, or None."""
-    mirrors = [*_FIRST_MIRRORS[name], *_CLASSES[name].mirrors]
-    started = time.monotonic()
-    for archive, md5 in resources:
-        first = archive == resources[0][0]
-        limit = _FIRST_FILE_LIMIT if first else _ALL_FILES_LIMIT
-        left = limit - (time.monotonic() - started)
-        problems: list[str] = []
-        work = threading.Thread(
-            target=_fetch, args=(folder / archive, md5, mirrors, problems), daemon=True
-        )
-        work.start()
-        work.join(max(left, 0))
-        if work.is_alive():
-            problems.append(f"nothing complete came within {limit:.0f} seconds")
-        fault = _restore(name, folder / archive, md5)
-        if fault:
-            return "; ".join(problems) or fault
-        if first:
-            size = f"{_MEGABYTES[name]} MB, once"
-            print(f"Fetching {_TITLES[name]} ({size}) …", flush=True)
-    return None
+def _unpack(name: str, archive: Path, raw: Path) -> str | None:
+    """Unpack a .gz and put the result in place if it is good, else say its fault."""
+    with _make_scratch(raw.parent) as scratch:
+        unpacked = Path(scratch) / raw.name
+        with gzip.open(archive) as packed, unpacked.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+        fault = _find_fault(name, unpacked)
+        if fault is None:
+            os.replace(unpacked, raw)
+    return fault
 
 
-def _fetch(archive: Path, md5: str, mirrors: list[str], problems: list[str]) -> None:
-    """Try the mirrors in turn until a copy with the right MD5 lies at `archive`.
+def _fetch_all(name: str, raw_files: list[tuple[Path, str]]) -> str:
+    """Fetch the files from one mirror, the rest from the next where it fails."""
+    failures = []
+    left = list(raw_files)
+    # Three mirrors at most, so that the time until `auto` gives up stays bounded.
+    for mirror in [_FIRST_MIRRORS[name], *_CLASSES[name].mirrors][:3]:
+        while left:
+            reason = _fetch(name, mirror, *left[0])
+            if reason:
+                failures.append((reason, urlparse(mirror).netloc))
+                break
+            if len(left) == len(raw_files):
+                size = f"{_MEGABYTES[name]} MB, once"
+                print(f"Fetching {_TITLES[name]} ({size}) …", flush=True)
+            left.pop(0)
+    return _group(failures)
 
-    pooch writes to a temporary file beside it and moves only a checked one into place.
+
+def _fetch(name: str, mirror: str, raw: Path, md5: str) -> str | None:
+    """Put one raw file in place, or say why not, in words that the host completes.
+
+    It works in a thread, because nothing else bounds a look-up of the host's name or a
+    trickle of bytes. A thread given up can write only into its own scratch folder.
     """
-    pooch.get_logger().setLevel("ERROR")
-    downloader = pooch.HTTPDownloader(timeout=_CONNECTION_TIMEOUT)
-    for mirror in list(mirrors):
+    with _make_scratch(raw.parent) as scratch:
+        archive = Path(scratch) / f"{raw.name}.gz"
+        transfer = _Transfer(mirror + archive.name, md5, archive)
+        work = threading.Thread(target=transfer.run, daemon=True)
+        work.start()
+        goal, deadline = _MIN_BYTES, time.monotonic() + _PATIENCE
         try:
-            pooch.retrieve(
-                mirror + archive.name,
-                known_hash=f"md5:{md5}",
-                fname=archive.name,
-                path=archive.parent,
-                downloader=downloader,
-            )
-            return
-        except Exception as error:  # whatever happens to one mirror, try the next
-            mirrors.remove(mirror)  # and do not wait for this one again
-            problems.append(f"{urlparse(mirror).hostname}: {_in_words(error)}")
+            while work.is_alive() and time.monotonic() < deadline:
+                work.join(0.05)
+                if transfer.received >= goal:
+                    goal = transfer.received + _MIN_BYTES
+                    deadline = time.monotonic() + _PATIENCE
+        finally:  # also when the reader interrupts the cell
+            transfer.given_up = True
+        if archive.exists():  # pooch gives this name only to a file with the right MD5
+            return _unpack(name, archive, raw)
+        return transfer.problem
+
+
+@dataclass
+class _Transfer:
+    """One download by pooch, followed and stopped from another thread."""
+
+    url: str
+    md5: str
+    archive: Path
+    received: int = 0
+    given_up: bool = False
+    problem: str = "no complete answer in time from"
+
+    def run(self) -> None:
+        pooch.get_logger().setLevel("ERROR")  # else it reports each file on stderr
+        path, name = self.archive.parent, self.archive.name
+        try:
+            pooch.retrieve(self.url, f"md5:{self.md5}", name, path, downloader=self)
+        except Exception as error:  # whatever happens to a mirror, the next may work
+            self.problem = _in_words(error)
+
+    def __call__(self, url: str, output: str, _: object) -> None:
+        """Write what `url` gives to the file `output`, for pooch to check."""
+        most = _find_layout(self.archive.stem)[1] + 1000  # packed is hardly ever larger
+        with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
+            response.raise_for_status()
+            with open(output, "wb") as file:
+                for chunk in response.iter_content(2**14):
+                    file.write(chunk)
+                    self.received += len(chunk)
+                    if self.given_up or self.received > most:
+                        raise ValueError("too late, or longer than a whole file")
 
 
 def _in_words(error: Exception) -> str:
-    """One short reason for a failed download."""
-    kind = type(error).__name__
-    if "Timeout" in kind or "timed out" in str(error):
-        return f"no answer within {_CONNECTION_TIMEOUT:.0f} seconds"
-    if "hash" in str(error):
-        return "what came is damaged (wrong checksum)"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return f"answered HTTP {status}" if status else f"no connection ({kind})"
+    """Why a download failed, in words that the mirror's name completes."""
+    if getattr(error, "response", None) is not None:
+        return f"HTTP {error.response.status_code} from"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no trusted certificate from"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to"
+    if isinstance(error, requests.RequestException):
+        return "connection cut by"
+    if isinstance(error, OSError):
+        return f"cannot save ({error.strerror}) the file from"
+    return "damaged file from"

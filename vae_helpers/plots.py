@@ -3,17 +3,21 @@
 A notebook calls `use_style()` once and shows each figure with `show(fig, alt=…)`.
 """
 
+import base64
 import io
 import time
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from PIL import Image
 
 # Ten colours that stay apart under colour-blindness (Petroff 2021).
 CLASS_COLORS = plt.style.library["petroff10"]["axes.prop_cycle"].by_key()["color"]
@@ -24,6 +28,8 @@ _STYLE = {
     "axes.titlesize": 12,
     "axes.labelsize": 11,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "figure.dpi": 100,
     "font.size": 11,
     "image.cmap": "gray_r",
@@ -37,16 +43,20 @@ def use_style() -> None:
 
 
 def to_png(fig: Figure) -> bytes:
-    """Render a figure, whatever backend is active."""
+    """Render a figure, whatever backend is active, in 256 colours to keep it small."""
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     with io.BytesIO() as buffer:
-        fig.savefig(buffer, format="png", dpi=fig.dpi)
+        pixels.quantize(256).save(buffer, format="png", optimize=True)
         return buffer.getvalue()
 
 
 def picture(fig_or_png: Figure | bytes, alt: str) -> tuple[dict, dict]:
     """The data and metadata of a PNG output that carries its alternative text."""
     png = fig_or_png if isinstance(fig_or_png, bytes) else to_png(fig_or_png)
-    return {"image/png": png, "text/plain": alt}, {"image/png": {"alt": alt}}
+    data = {"image/png": base64.b64encode(png).decode(), "text/plain": alt}
+    return data, {"image/png": {"alt": alt}}
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -74,27 +84,27 @@ def image_rows(
     rows: label → images (n, 1, 28, 28) or (n, 28, 28); pixels are shown from 0 (white)
         to 1 (black). captions: one short text above each column.
     """
-    arrays = {label: _squeeze(images) for label, images in rows.items()}
-    n_columns = max(len(images) for images in arrays.values())
-    label_width = 0.11 * max(len(label) for label in arrays)
-    size = min(0.8, (10.5 - label_width) / n_columns)
-    heading = 0.45 * bool(title) + 0.25 * bool(captions)
-    fig, axes = plt.subplots(
-        len(arrays),
-        n_columns,
-        figsize=(label_width + n_columns * size, len(arrays) * size + heading),
-        squeeze=False,
+    arrays = [_squeeze(images) for images in rows.values()]
+    n_columns = max(len(images) for images in arrays)
+    pitch = arrays[0].shape[-1] + 4  # a gap of four pixels between two images
+    tiles = np.zeros((len(arrays) * pitch, n_columns * pitch))
+    for row, images in enumerate(arrays):
+        for column, image in enumerate(images):
+            y, x = row * pitch + 2, column * pitch + 2
+            tiles[y : y + image.shape[0], x : x + image.shape[1]] = image
+    label_width = 0.11 * max(len(label) for label in rows) + 0.2
+    size = min(0.8, (9.3 - label_width) / n_columns, 6 / len(arrays))  # fits a screen
+    heading = 0.35 * bool(title) + 0.3 * bool(captions)
+    fig, ax = plt.subplots(
+        figsize=(label_width + n_columns * size, len(arrays) * size + heading)
     )
-    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
-    for row, (label, images) in zip(axes, arrays.items(), strict=True):
-        for ax in row[len(images) :]:
-            ax.set_axis_off()
-        for ax, image in zip(row, images, strict=False):
-            show_image(ax, image)
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
-    for ax, caption in zip(axes[0], captions or [], strict=False):
-        ax.set_title(caption, fontsize=10, pad=3)
-    fig.suptitle(title, fontsize=12)
+    show_image(ax, tiles)
+    ax.set_title(title)
+    ax.tick_params(length=0)
+    ax.set_yticks((np.arange(len(arrays)) + 0.5) * pitch, rows)
+    if captions:
+        ax.xaxis.tick_top()
+        ax.set_xticks((np.arange(len(captions)) + 0.5) * pitch, captions)
     return fig
 
 
@@ -119,12 +129,11 @@ def curves(
     xlabel: str,
     ylabel: str,
     title: str,
-    markers: bool = True,
 ) -> Figure:
     """Several curves on one pair of axes: label → (x values, y values)."""
     fig, ax = plt.subplots(figsize=(7, 3.8))
-    for (label, (x, y)), marker in zip(lines.items(), "os^Dvx*P", strict=False):
-        ax.plot(x, y, label=label, marker=marker if markers else None)
+    for (label, (x, y)), marker in zip(lines.items(), cycle("os^Dvx*P")):
+        ax.plot(x, y, label=label, marker=marker if len(x) <= 30 else None)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(lines) > 1:
         ax.legend()
@@ -132,10 +141,11 @@ def curves(
 
 
 def running_mean(values: Sequence[float], width: int = 50) -> tuple[range, np.ndarray]:
-    """Steps and the mean of the `width` values up to each: a curve one can read."""
-    width = min(width, max(len(values), 1))
-    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=float)]))
-    return range(width, len(values) + 1), (total[width:] - total[:-width]) / width
+    """Steps 1…n and the mean of the last `width` values at each: a readable curve."""
+    total = np.cumsum([0.0, *values])
+    steps = np.arange(1, len(values) + 1)
+    first = np.maximum(steps - width, 0)
+    return range(1, len(values) + 1), (total[steps] - total[first]) / (steps - first)
 
 
 # ── the latent plane ────────────────────────────────────────────────────────────────
@@ -164,7 +174,7 @@ def _add_numeral(ax: Axes, position, label: int, color) -> None:
     ax.text(*position, str(label), ha="center", va="center", bbox=box, zorder=4)
 
 
-def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.075) -> None:
+def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.1) -> None:
     """Put images (N, 1, 28, 28) at their codes (N, 2), as many as fit without overlap.
 
     spacing: the smallest distance between two of them, as a share of the axes' width.
@@ -178,9 +188,22 @@ def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.075) -> None:
         if outside or (np.linalg.norm(chosen - place, axis=1) < spacing).any():
             continue
         chosen = np.vstack([chosen, place])
-        thumbnail = OffsetImage(image, cmap="gray_r", zoom=0.75)
+        thumbnail = OffsetImage(image, cmap="gray_r", zoom=0.7)
         thumbnail.image.set_clim(0, 1)
         ax.add_artist(AnnotationBbox(thumbnail, code, pad=0.05, frameon=True))
+
+
+def plane_and_picture(codes, labels, title: str):
+    """The plane of codes beside a picture, both ready to follow a slider.
+
+    Returns the figure, a cross on the plane (`cross.set_data`) and the picture
+    (`picture.set_data`).
+    """
+    fig, (plane, frame) = plt.subplots(1, 2, figsize=(9, 4.4))
+    latent_scatter(codes, labels, title=title, ax=plane)
+    (cross,) = plane.plot([], [], "X", c="black", mec="white", ms=13, zorder=9)
+    frame.set_title("decoded")
+    return fig, cross, show_image(frame, np.zeros((28, 28)))
 
 
 # ── the panel that `fit` shows ──────────────────────────────────────────────────────
@@ -230,7 +253,8 @@ class TrainingPanel:
         if get_ipython() is None or not losses:
             return
         steps, means = running_mean(losses)
-        self._curve.set_data(steps, means)
+        skipped = len(means) // 50  # the fall at the very start would hide the rest
+        self._curve.set_data(steps[skipped:], means[skipped:])
         self._curve_ax.relim()
         self._curve_ax.autoscale_view(scalex=False)
         loss = f"loss {means[-1]:.4g}"

@@ -2,14 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from vae_helpers.models import IMAGE_SHAPE
-from vae_helpers.plots import TrainingPanel
+from vae_helpers.plots import TrainingPanel, running_mean
 
 Objective = Callable[[nn.Module, Tensor], Tensor]
 
@@ -67,16 +68,19 @@ def fit(
     model keeps what it has learned. Raises `TrainingDivergedError` when the loss is NaN
     or infinite, and `ValueError` for pixels outside [0, 1] or wrong shapes.
     """
-    _refuse_bad_images(images, batch_size)
-    device = next(model.parameters()).device
-    images = images.to(device)
+    if min(steps, batch_size) < 1:
+        raise ValueError("fit needs at least one step and one image per batch")
+    _refuse_bad_images("images", images)
+    if preview is not None:
+        _refuse_bad_images("preview", preview)
+    weights = next(model.parameters())
+    device, images = weights.device, images.to(weights)  # device and dtype
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     history = History()
     panel = None if quiet else TrainingPanel(title, steps, preview)
     started = time.perf_counter()
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with _own_random_state(device, seed):
             for batch in _batches(len(images), batch_size, steps, seed):
                 loss = _mean_loss(objective, model, images[batch.to(device)])
                 optimizer.zero_grad()
@@ -97,6 +101,14 @@ def fit(
     return history
 
 
+@contextmanager
+def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
+    """Draw from `seed` inside; afterwards the random state is as it was before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 def _batches(n_images: int, batch_size: int, steps: int, seed: int):
     """Yield `steps` index tensors: every image once an epoch, in a new random order."""
     generator = torch.Generator().manual_seed(seed)
@@ -111,28 +123,30 @@ def _batches(n_images: int, batch_size: int, steps: int, seed: int):
 
 def _mean_loss(objective: Objective, model: nn.Module, x: Tensor) -> Tensor:
     losses = objective(model, x)
-    if losses.shape != (len(x),):
+    if getattr(losses, "shape", None) != (len(x),):
+        is_tensor = isinstance(losses, Tensor)
+        got = f"shape {tuple(losses.shape)}" if is_tensor else f"a {type(losses)}"
         raise ValueError(
-            f"the objective returned shape {tuple(losses.shape)} for a batch of "
-            f"{len(x)} images: return one number per image, shape ({len(x)},), summed "
-            "over pixels and not averaged over the batch"
+            f"the objective returned {got} for "
+            f"a batch of {len(x)} images: return one number per image, shape "
+            f"({len(x)},), summed over pixels and not averaged over the batch"
         )
     return losses.mean()
 
 
-def _refuse_bad_images(images: Tensor, batch_size: int) -> None:
-    if images.ndim != 4 or tuple(images.shape[1:]) != IMAGE_SHAPE:
+def _refuse_bad_images(name: str, images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{name} is a {type(images)}: make it a torch tensor")
+    if tuple(images.shape[1:]) != IMAGE_SHAPE or len(images) == 0:
         raise ValueError(
-            f"images have shape {tuple(images.shape)}: fit needs (N, 1, 28, 28); "
-            "images.reshape(-1, 1, 28, 28) turns flat pixels into that"
+            f"{name} has shape {tuple(images.shape)}: fit needs (N, 1, 28, 28) with at "
+            f"least one image; {name}.reshape(-1, 1, 28, 28) does that for flat pixels"
         )
-    if len(images) < 1 or batch_size < 1:
-        raise ValueError("fit needs at least one image and a batch size of at least 1")
     low, high = images.min().item(), images.max().item()
     if not (low >= 0 and high <= 1):
         raise ValueError(
-            f"pixels range from {low:.3g} to {high:.3g}: fit needs them in [0, 1]; "
-            "divide bytes by 255, and undo any standardization"
+            f"the pixels of {name} range from {low:.3g} to {high:.3g}: fit needs them "
+            "in [0, 1]; divide bytes by 255, and undo any standardization"
         )
 
 
@@ -150,15 +164,18 @@ def _refuse_bad_loss(loss: Tensor, lr: float, history: History) -> None:
 
 @torch.no_grad()
 def _reconstruct(model: nn.Module, preview: Tensor | None) -> Tensor | None:
+    """What `model` makes of `preview`; noise it draws is its own, always the same."""
     if preview is None:
         return None
-    return model(preview.to(next(model.parameters()).device))
+    device = next(model.parameters()).device
+    with _own_random_state(device, seed=0):
+        return model(preview.to(device))
 
 
 def _summary(title: str, steps: int, history: History) -> str:
     done = len(history.losses)
-    last = history.losses[-100:]
-    loss = f", loss {sum(last) / len(last):.4g} per image" if last else ""
+    _, means = running_mean(history.losses)
+    loss = f", loss {means[-1]:.4g} per image" if done else ""
     if history.interrupted:
         return (
             f"{title}: stopped by you after {done:,} of {steps:,} steps{loss}; "

@@ -14,6 +14,9 @@ from PIL import Image
 
 from vae_helpers.plots import picture
 
+# Read aloud by screen readers, invisible to others.
+_HIDDEN = "<span style='position: absolute; left: -9999px'>{}</span>"
+
 
 def slider_demo(
     fig: Figure,
@@ -26,7 +29,7 @@ def slider_demo(
 
     update: called as `update(name=value, …)`; it changes artists that are already in
         `fig` (`line.set_data`, `image.set_data`, `text.set_text`) and returns all of
-        them, always the same ones. Everything else in the figure is drawn only once.
+        them, always the same ones. The rest of the figure is drawn once, beneath them.
     alt: what the picture shows, for readers who cannot see it.
     ranges: a slider for each argument of `update`: `name=(lowest, highest, start)`;
         with three integers the slider moves in whole numbers.
@@ -48,6 +51,7 @@ class SliderDemo(ipywidgets.VBox):
     """
 
     def __init__(self, fig: Figure, update: Callable, alt: str, ranges: dict):
+        plt.close(fig)  # first, so that none stays open if what follows fails
         self._fig, self._update, self._alt = fig, update, alt
         self.sliders = {name: _slider(name, *ends) for name, ends in ranges.items()}
         self._artists = self._call_update()
@@ -56,10 +60,11 @@ class SliderDemo(ipywidgets.VBox):
         self._view = ipywidgets.Image(format="png", width=width, height=height)
         self._view.layout.min_height = f"{height}px"  # no flicker: the height is fixed
         self._message = ipywidgets.HTML()
+        spoken = ipywidgets.HTML(_HIDDEN.format(html.escape(alt)))
         self._draw()
         for slider in self.sliders.values():
             slider.observe(self._follow, names="value")
-        super().__init__([*self.sliders.values(), self._view, self._message])
+        super().__init__([*self.sliders.values(), self._view, spoken, self._message])
 
     @property
     def png(self) -> bytes:
@@ -88,7 +93,7 @@ class SliderDemo(ipywidgets.VBox):
     def _draw(self) -> None:
         """Put the moving artists on the stored background and show the result."""
         self._canvas.restore_region(self._background)
-        for artist in self._artists:
+        for artist in sorted(self._artists, key=Artist.get_zorder):
             self._fig.draw_artist(artist)
         pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
         with io.BytesIO() as buffer:
@@ -105,19 +110,16 @@ class SliderDemo(ipywidgets.VBox):
 def _slider(name: str, low: float, high: float, start: float):
     whole = all(isinstance(value, int) for value in (low, high, start))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    return kind(
-        value=start,
-        min=low,
-        max=high,
-        step=1 if whole else (high - low) / 200,
-        description=name,
-        layout={"width": "480px"},
+    low, high, start = (
+        value if whole else float(value) for value in (low, high, start)
     )
+    step = 1 if whole else (high - low) / 200
+    layout = {"width": "480px"}
+    return kind(start, min=low, max=high, step=step, description=name, layout=layout)
 
 
 def _draw_background(fig: Figure, moving: list[Artist]):
     """A canvas for `fig` and its pixels without the artists that move."""
-    plt.close(fig)
     canvas = FigureCanvasAgg(fig)
     canvas.draw()  # once with everything in place, so that the layout has room for it
     fig.set_layout_engine("none")

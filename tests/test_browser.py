@@ -1,0 +1,177 @@
+"""JupyterLab in a real browser: a slider is dragged, and the picture follows.
+
+Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in CI.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+from save_notebooks import METADATA
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+MISSING = "no Chromium" if CHROMIUM is None else ""
+try:
+    from playwright.sync_api import TimeoutError, sync_playwright
+except ImportError:
+    MISSING = "playwright is not installed: pip install -e '.[browser]'"
+
+pytestmark = pytest.mark.skipif(
+    bool(MISSING) and not os.environ.get("CI"), reason=f"opens a browser; {MISSING}"
+)
+
+DEMO = """
+import matplotlib.pyplot as plt
+import numpy as np
+from vae_helpers import plots
+from vae_helpers.widgets import slider_demo
+
+fig, ax = plt.subplots(figsize=(4, 3))
+image = plots.show_image(ax, np.zeros((28, 28)))
+
+def update(grey):
+    image.set_data(np.full((28, 28), grey))
+    if grey > 0.99:
+        raise ValueError("as black as it gets")
+    return [image]
+
+slider_demo(fig, update, alt="A square that turns black.", grey=(0.0, 1.0, 0.2))
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab that has the demo in a notebook."""
+    folder = tmp_path_factory.mktemp("lab")
+    cells = [nbformat.v4.new_code_cell(DEMO.strip())]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+    nbformat.write(notebook, folder / "demo.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    options = {"ServerApp.port": port, "ServerApp.ip": "127.0.0.1"}
+    options |= {"IdentityProvider.token": "", "ServerApp.root_dir": folder}
+    command += [f"--{key}={value}" for key, value in options.items()]
+    log = (folder / "lab.log").open("wb")
+    server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/status", server)
+        yield f"http://127.0.0.1:{port}/lab"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(url, server, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "JupyterLab ended"
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(url, timeout=2)
+        time.sleep(0.2)
+    raise AssertionError("JupyterLab did not answer")
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    """The demo's notebook, run, in a window as large as a projector's."""
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-sync"]
+    quiet += ["--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{lab}/tree/demo.ipynb?reset")
+        run_first_cell(page)
+        yield page
+        browser.close()
+
+
+def run_first_cell(page, seconds=90):
+    """Press Control + Enter, again if JupyterLab was not yet ready to hear it."""
+    picture = page.locator(".widget-image")
+    deadline = time.monotonic() + seconds
+    while not picture.count() and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            if page.locator(".jp-Dialog").count():  # "select a kernel", if it was slow
+                page.keyboard.press("Enter")
+            if "*" not in page.locator(".jp-InputPrompt").first.inner_text():
+                page.locator(".cm-content").first.click(timeout=3000)
+                page.keyboard.press("Control+Enter")
+            picture.wait_for(timeout=3000)
+    wait_until(lambda: shade(page) is not None)
+
+
+def shade(page):
+    """The picture's middle pixel as the browser shows it, 0 black to 255 white."""
+    return page.evaluate(
+        """() => {
+            const image = document.querySelector('.widget-image');
+            if (!image.complete || !image.naturalWidth) return null;  // not yet there
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext('2d');
+            context.drawImage(image, 0, 0);
+            return context.getImageData(
+                canvas.width / 2, canvas.height / 2, 1, 1).data[0];
+        }"""
+    )
+
+
+def is_near(page, white, tolerance):
+    return abs((shade(page) or 0) - 255 * white) < tolerance
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not (done := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert done
+
+
+def test_a_dragged_slider_changes_the_picture(page):
+    assert shade(page) == pytest.approx(0.8 * 255, abs=3)
+    handle = page.locator(".noUi-handle").first.bounding_box()
+    track = page.locator(".noUi-base").first.bounding_box()
+    y = handle["y"] + handle["height"] / 2
+    page.mouse.move(handle["x"] + handle["width"] / 2, y)
+    page.mouse.down()
+    for share in (0.3, 0.4, 0.5, 0.6):  # while the button is down
+        page.mouse.move(track["x"] + share * track["width"], y)
+        wait_until(lambda share=share: is_near(page, 1 - share, 8))
+    page.mouse.up()
+
+
+def test_arrow_keys_move_it_and_errors_are_shown_beneath(page):
+    page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("End")
+    error = page.get_by_text("ValueError: as black as it gets")
+    error.wait_for(timeout=10_000)
+    page.keyboard.press("Home")
+    wait_until(lambda: shade(page) == 255)
+    wait_until(lambda: not error.is_visible())
+
+
+def test_a_burst_of_moves_ends_at_the_last_value(page):
+    page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("Home")
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    value = float(page.locator(".noUi-handle").first.get_attribute("aria-valuenow"))
+    assert value == pytest.approx(0.2)
+    wait_until(lambda: is_near(page, 1 - value, 3))
+
+
+def test_the_picture_is_one_and_has_a_text_for_screen_readers(page):
+    assert page.locator(".widget-image").count() == 1
+    assert page.locator(".jp-OutputArea-output img:not(.widget-image)").count() == 0
+    assert (
+        page.locator(".widget-html").first.inner_text() == "A square that turns black."
+    )

@@ -1,0 +1,172 @@
+"""The committed notebooks are clean: what a reader, nbval and git expect of them."""
+
+import base64
+import io
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+from PIL import Image
+from save_notebooks import METADATA, NOTEBOOKS, WIDGET, find_faults, normalise
+
+KNOWN_TAGS = {"nbval-check-output"}
+PATHS = sorted(NOTEBOOKS.rglob("*.ipynb"))
+PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+@pytest.fixture
+def path(request, notebook):
+    return request.node.callspec.params["notebook"]
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def n_lines(cell):
+    return len(cell.source.splitlines())
+
+
+def test_there_are_notebooks():
+    assert len(PATHS) >= 2
+
+
+def test_it_is_valid_and_its_ids_are_fixed(notebook):
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+def test_metadata_holds_the_python3_kernel_and_nothing_of_the_run(notebook):
+    assert notebook.metadata == METADATA
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+
+
+def test_tags_are_known_so_that_nbval_heeds_them(notebook):
+    for cell in notebook.cells:
+        assert set(tags(cell)) <= KNOWN_TAGS
+
+
+def test_it_was_saved_as_one_run_from_1_to_n(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_every_checkpoint_is_compared_and_holds(notebook):
+    cells = [cell for cell in code_cells(notebook) if "checkpoint(" in cell.source]
+    assert len(cells) >= 3
+    for cell in cells:
+        assert "nbval-check-output" in tags(cell)
+    for cell in code_cells(notebook):
+        if "nbval-check-output" in tags(cell):
+            (output,) = cell.outputs
+            assert all(line.startswith("✓ ") for line in output.text.splitlines())
+
+
+def test_nothing_in_it_is_an_error_or_a_warning(notebook):
+    assert find_faults(notebook) == []
+    assert all(output.output_type != "error" for output in outputs(notebook))
+
+
+def test_it_names_no_machine_path(path):
+    found = re.findall(
+        r"(?:/(?:home|root|work|tmp|Users|mnt|opt)/|[A-Z]:\\\\)[\w.-]+",
+        path.read_text("utf-8"),
+    )
+    assert found == []
+
+
+def test_every_picture_has_alternative_text_and_fits_a_screen(notebook):
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            alt = output.metadata.get("image/png", {}).get("alt", "")
+            assert len(alt) >= 20, alt
+            png = base64.b64decode(output.data["image/png"])
+            width, height = Image.open(io.BytesIO(png)).size
+            assert width <= 1050, alt
+            assert height <= 650, alt
+
+
+def test_it_is_small_and_was_run_on_mnist(path, notebook):
+    assert path.stat().st_size < 1_500_000
+    texts = [output.text for output in outputs(notebook) if "text" in output]
+    assert not any("digits:" in text or "scikit-learn's" in text for text in texts)
+
+
+def test_cells_are_short_and_words_come_first(notebook):
+    code = sorted(n_lines(cell) for cell in code_cells(notebook))
+    assert statistics.median(code) <= 8
+    assert code[int(0.9 * (len(code) - 1))] <= 15
+    assert code[-1] <= 25
+    words = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    assert words >= 0.4 * len(notebook.cells)
+    assert notebook.cells[0].source.startswith("# ")
+
+
+def test_code_fits_a_projector(notebook):
+    for cell in code_cells(notebook):
+        assert max(map(len, cell.source.splitlines())) <= 88, cell.source
+
+
+def test_links_to_other_notebooks_lead_somewhere(path, notebook):
+    text = "\n".join(cell.source for cell in notebook.cells)
+    for target in re.findall(r"\]\(([^)#]+\.ipynb)\)", text):
+        assert (path.parent / target).is_file(), target
+
+
+def make_notebook():
+    """A notebook with everything that must not be committed."""
+    widget = {"image/png": "aaaa", WIDGET: {"model_id": "0"}, "text/plain": "demo"}
+    cell = nbformat.v4.new_code_cell("demo", execution_count=7)
+    cell.metadata = {"tags": ["nbval-check-output"], "execution": {"shell": "now"}}
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name="stdout", text="✗ no"),
+        nbformat.v4.new_output("stream", name="stdout", text="t\n"),
+        nbformat.v4.new_output("stream", name="stderr", text="careful\n"),
+        nbformat.v4.new_output("execute_result", widget, execution_count=7),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    notebook.metadata = {"widgets": {"state": {}}, "kernelspec": {"name": "conda-me"}}
+    return notebook
+
+
+def test_normalise_keeps_what_a_reader_sees():
+    notebook = make_notebook()
+    normalise(notebook)
+    (cell,) = notebook.cells
+    assert notebook.metadata == METADATA
+    assert cell.metadata == {"tags": ["nbval-check-output"]}
+    assert cell.execution_count == cell.outputs[-1].execution_count == 1
+    assert cell.outputs[0].text == "✗ not\n"
+    assert set(cell.outputs[-1].data) == {"image/png", "text/plain"}
+
+
+def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():
+    notebook = make_notebook()
+    normalise(notebook)
+    assert len(find_faults(notebook)) == 2
+    del notebook.cells[0].outputs[-1].data["image/png"]
+    notebook.cells[0].outputs[-1].data[WIDGET] = {"model_id": "0"}
+    assert len(find_faults(notebook)) == 3
+
+
+def test_the_readme_names_every_notebook():
+    readme = (NOTEBOOKS.parent / "README.md").read_text("utf-8")
+    for path in PATHS:
+        assert Path(path).relative_to(NOTEBOOKS.parent).as_posix() in readme

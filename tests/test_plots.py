@@ -1,0 +1,307 @@
+"""Figures, judged by the pixels and the texts that a reader sees."""
+
+import base64
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.offsetbox import AnnotationBbox
+from matplotlib.text import Text
+from PIL import Image
+from scipy import ndimage
+
+import vae_helpers
+from vae_helpers import plots
+
+
+@pytest.fixture(autouse=True)
+def own_style():
+    with plt.rc_context():
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """The (data, metadata) of all that is displayed, as a kernel would send it."""
+    shown = []
+
+    class Handle:
+        def update(self, data, *, metadata, raw):
+            assert raw
+            shown.append((data, metadata))
+
+    def display(data, *, metadata, raw, display_id=False):
+        Handle().update(data, metadata=metadata, raw=raw)
+        return Handle()
+
+    monkeypatch.setattr(plots, "display", display)
+    monkeypatch.setattr(plots, "get_ipython", object)
+    return shown
+
+
+def decode(png):
+    """The grey levels (height, width) of a PNG, as bytes or in base 64."""
+    png = png if isinstance(png, bytes) else base64.b64decode(png)
+    return np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+
+
+def dark_squares(fig_or_png):
+    """The centres (y, x) of the black squares in a picture, from left to right."""
+    is_figure = isinstance(fig_or_png, plt.Figure)
+    dark = decode(plots.to_png(fig_or_png) if is_figure else fig_or_png) < 40
+    squares = ndimage.binary_opening(dark, np.ones((9, 9)))  # no text and no lines
+    areas, count = ndimage.label(squares)
+    centres = ndimage.center_of_mass(squares, areas, range(1, count + 1))
+    return sorted(centres, key=lambda centre: centre[1])
+
+
+def texts(fig):
+    return {text.get_text() for text in fig.findobj(Text) if text.get_visible()}
+
+
+def images_of(*levels):
+    """One even image per level, (n, 1, 28, 28)."""
+    return torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, 1, 28, 28).float()
+
+
+# ── no effects but those asked for ──────────────────────────────────────────────────
+
+IMPORT_ALL = """
+import sys
+import matplotlib.pyplot as plt, numpy, torch
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise AssertionError(f"{module} caused {event}{args}")
+
+sys.addaudithook(refuse)
+states = lambda: (
+    {k: v for k, v in dict.items(plt.rcParams) if k != "backend"},
+    plt.get_fignums(),
+    torch.get_rng_state().tolist(),
+    torch.initial_seed(),
+    torch.get_default_dtype(),
+    repr(numpy.random.get_state()),
+)
+for module in sys.argv[1:]:
+    before = states()
+    __import__(module)
+    assert states() == before, module
+"""
+
+
+def test_importing_a_module_has_no_effect(tmp_path):
+    package = Path(vae_helpers.__file__).parent
+    names = sorted(f"vae_helpers.{path.stem}" for path in package.glob("[!_]*.py"))
+    assert {"vae_helpers.plots", "vae_helpers.training"} <= set(names)
+    done = subprocess.run(
+        [sys.executable, "-W", "error:::vae_helpers", "-c", IMPORT_ALL, *names],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "VAE_DATA_DIR": str(tmp_path / "data")},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_use_style_is_what_changes_the_style():
+    before = dict(plt.rcParams)
+    plots.use_style()
+    assert dict(plt.rcParams) != before
+
+
+# ── showing ─────────────────────────────────────────────────────────────────────────
+
+
+def test_show_sends_one_picture_with_alternative_text_and_closes_it(displayed):
+    fig, ax = plt.subplots(figsize=(2, 1.5), dpi=100)
+    ax.plot([1, 2])
+    plots.show(fig, alt="a rising line")
+    ((data, metadata),) = displayed
+    assert decode(data["image/png"]).shape == (150, 200)
+    assert decode(data["image/png"]).min() < 128
+    assert metadata["image/png"]["alt"] == data["text/plain"] == "a rising line"
+    assert plt.get_fignums() == []
+
+
+def test_to_numpy_takes_tensors_with_gradients_arrays_and_lists():
+    expected = np.array([[1.0, 2.0]], dtype=np.float32)
+    parameter = torch.nn.Parameter(torch.tensor([[1.0, 2.0]]))
+    for values in (parameter, 1 * parameter, expected, [[1.0, 2.0]]):
+        result = plots.to_numpy(values)
+        assert type(result) is np.ndarray
+        np.testing.assert_array_equal(result, expected)
+
+
+# ── images ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("shape", [(-1, 1, 28, 28), (-1, 28, 28)])
+def test_image_rows_puts_every_image_in_its_row_and_column(shape):
+    rows = {
+        "originals": images_of(1, 0, 1, 1).reshape(shape),
+        "reconstructions": images_of(0, 1).reshape(shape).requires_grad_(),
+    }
+    fig = plots.image_rows(rows, "A title", captions=["one", "two"])
+    first, below, third, fourth = dark_squares(fig)
+    assert first[0] == pytest.approx(third[0], abs=2)
+    assert third[0] == pytest.approx(fourth[0], abs=2)
+    assert below[0] > first[0] + 20
+    width = (fourth[1] - first[1]) / 3
+    columns = [first[1] + width, first[1] + 2 * width]
+    assert [below[1], third[1]] == pytest.approx(columns, abs=2)
+    assert {"originals", "reconstructions", "A title", "one", "two"} <= texts(fig)
+
+
+def test_one_row_of_one_image_without_title_or_captions_works():
+    assert len(dark_squares(plots.image_rows({"x": images_of(1)}))) == 1
+
+
+def test_images_keep_their_contrast_and_run_from_white_to_black():
+    level = decode(plots.to_png(plots.image_rows({"x": images_of(0.5)})))
+    middle = level[level.shape[0] // 2, level.shape[1] // 2 + 5]
+    assert middle == pytest.approx(127.5, abs=8)
+    assert dark_squares(plots.image_rows({"x": images_of(0.5, 0.6)})) == []
+
+
+def test_images_are_not_turned_or_mirrored():
+    image = torch.zeros(1, 1, 28, 28)
+    image[..., :14, 14:] = 1  # black at the top right
+    ((y, x),) = dark_squares(plots.image_rows({"x": image}))
+    ((whole_y, whole_x),) = dark_squares(plots.image_rows({"x": images_of(1)}))
+    assert y < whole_y - 5
+    assert x > whole_x + 5
+
+
+# ── curves ──────────────────────────────────────────────────────────────────────────
+
+
+def test_curves_draws_every_line_and_names_lines_and_axes():
+    lines = {"train": ([1, 2, 3], [4.0, 5.0, 6.0]), "test": (range(60), range(60))}
+    fig = plots.curves(lines, xlabel="epoch", ylabel="loss", title="Both")
+    (ax,) = fig.axes
+    for line, (label, (x, y)) in zip(ax.lines, lines.items(), strict=True):
+        assert line.get_label() == label
+        np.testing.assert_array_equal(line.get_xdata(), x)
+        np.testing.assert_array_equal(line.get_ydata(), y)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+    assert ax.get_title() == "Both"
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["train", "test"]
+
+
+def test_a_single_curve_needs_no_legend():
+    fig = plots.curves({"loss": ([1], [2])}, xlabel="x", ylabel="y", title="t")
+    assert fig.axes[0].get_legend() is None
+
+
+@pytest.mark.parametrize(("n", "width"), [(200, 50), (50, 50), (7, 1), (5, 3)])
+def test_running_mean_agrees_with_numpy(n, width):
+    values = np.random.default_rng(0).normal(size=n)
+    steps, means = plots.running_mean(list(values), width)
+    expected = np.convolve(values, np.ones(width) / width, "valid")
+    np.testing.assert_allclose(means[width - 1 :], expected)
+    assert means[0] == pytest.approx(values[0])  # before that, of all so far
+    assert list(steps) == list(range(1, n + 1))
+
+
+def test_the_last_running_mean_of_few_values_is_their_mean():
+    steps, means = plots.running_mean([3.0, 4.0, 8.0])
+    assert (list(steps)[-1], means[-1]) == (3, 5.0)
+
+
+# ── the latent plane ────────────────────────────────────────────────────────────────
+
+
+def scatter(classes, **options):
+    """Ten codes per class, class c around (c, -c)."""
+    labels = torch.tensor(classes).repeat(10)
+    noise = torch.randn(len(labels), 2, generator=torch.Generator().manual_seed(0))
+    codes = torch.stack([labels, -labels], dim=1) + 0.1 * noise
+    return plots.latent_scatter(codes.requires_grad_(), labels, title="t", **options)
+
+
+def test_latent_scatter_marks_each_class_by_colour_and_numeral():
+    (ax,) = scatter([0, 3, 9]).axes
+    numerals = {text.get_text(): text.get_position() for text in ax.texts}
+    assert set(numerals) == {"0", "3", "9"}
+    for numeral, position in numerals.items():
+        assert position == pytest.approx((int(numeral), -int(numeral)), abs=0.2)
+    colors = {tuple(dots.get_facecolor()[0, :3]) for dots in ax.collections}
+    assert len(colors) == 3
+    assert sum(len(dots.get_offsets()) for dots in ax.collections) == 30
+
+
+def test_a_class_has_the_same_colour_in_every_figure():
+    (all_classes,), (one_class,) = scatter(list(range(10))).axes, scatter([7]).axes
+    colors = [tuple(dots.get_facecolor()[0]) for dots in all_classes.collections]
+    assert len(set(colors)) == 10
+    assert tuple(one_class.collections[0].get_facecolor()[0]) == colors[7]
+
+
+def test_latent_scatter_labels_both_axes_and_keeps_one_scale_for_both():
+    fig, ax = plt.subplots(figsize=(6, 2))
+    assert scatter([1, 2], ax=ax) is fig
+    fig.canvas.draw()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("$z_1$", "$z_2$")
+    (x0, y0), (x1, y1) = ax.transData.transform([(0, 0), (1, 1)])
+    assert x1 - x0 == pytest.approx(y1 - y0)
+
+
+def test_thumbnails_sit_at_their_codes_and_keep_their_distance():
+    codes = np.random.default_rng(0).random((300, 2)).astype(np.float32)
+    fig = plots.latent_scatter(codes, np.zeros(300), title="t")
+    plots.add_thumbnails(fig.axes[0], codes, torch.rand(300, 1, 28, 28), spacing=0.2)
+    boxes = [a for a in fig.axes[0].artists if isinstance(a, AnnotationBbox)]
+    places = np.array([box.xy for box in boxes])
+    gaps = np.linalg.norm(places[:, None] - places, axis=-1)
+    assert 10 < len(boxes) < 40
+    assert gaps[np.triu_indices(len(boxes), 1)].min() > 0.9 * 0.2
+    assert {tuple(place) for place in places} <= {tuple(code) for code in codes}
+
+
+# ── the panel that `fit` shows ──────────────────────────────────────────────────────
+
+
+def test_the_panel_shows_originals_above_reconstructions(displayed):
+    for original, reconstruction in [(1, 0), (0, 1)]:
+        panel = plots.TrainingPanel("demo", 3, images_of(original))
+        panel.close([3.0, 2.0, 1.0], images_of(reconstruction))
+    (upper,), (lower,) = (dark_squares(data["image/png"]) for data, _ in displayed)
+    assert upper[0] < lower[0] - 20
+    assert upper[1] == pytest.approx(lower[1], abs=2)
+
+
+def test_the_panel_says_what_it_shows_in_alternative_text(displayed):
+    panel = plots.TrainingPanel("demo", 4)
+    panel.redraw([3.0, 2.0])
+    panel.close([3.0, 2.0, 1.5, 1.0])
+    during, after = (metadata["image/png"]["alt"] for _, metadata in displayed)
+    for state in ("demo", "step 2 of 4", "s left", "loss 2.5"):
+        assert state in during
+    for state in ("demo", "step 4 of 4", "done"):
+        assert state in after
+    assert " left" not in after
+
+
+def test_the_panel_leaves_no_figure_open_and_no_style_behind(displayed):
+    before = dict(plt.rcParams)
+    plots.TrainingPanel("demo", 2).close([2.0, 1.0])
+    assert plt.get_fignums() == []
+    assert dict(plt.rcParams) == before
+
+
+def test_outside_jupyter_the_panel_is_silent(capfd):
+    panel = plots.TrainingPanel("demo", 2, images_of(1))
+    panel.redraw([1.0], images_of(1))
+    panel.close([1.0, 2.0], images_of(1))
+    assert capfd.readouterr() == ("", "")
+    assert plt.get_fignums() == []

@@ -1,0 +1,436 @@
+"""`fit` against a loop written here, interrupts and bad input, and the panel it shows.
+
+The panel is looked at where readers see it: in notebooks run by a real kernel.
+"""
+
+import base64
+import io
+import signal
+
+import nbclient
+import nbformat.v4
+import pytest
+import torch
+from PIL import Image
+
+from vae_helpers.models import Autoencoder
+from vae_helpers.objectives import squared_error
+from vae_helpers.plots import TrainingPanel
+from vae_helpers.training import TrainingDivergedError, fit
+
+torch.set_num_threads(1)  # for matrices this small, more threads only take turns
+
+
+def make_images(n=10):
+    return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+
+def make_model():
+    torch.manual_seed(3)
+    return Autoencoder(2, hidden_sizes=(8,))
+
+
+def denoising_error(model, x):
+    """An objective that draws noise, as the VAE's does."""
+    return (model(x + 0.1 * torch.randn_like(x)) - x).square().flatten(1).sum(1)
+
+
+def at_step(step, event, objective=squared_error):
+    """`objective`, except that at `step` its losses go through `event`."""
+    calls = []
+
+    def changed(model, x):
+        calls.append(len(x))
+        losses = objective(model, x)
+        return event(losses) if len(calls) == step else losses
+
+    return changed
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def trained(steps, objective=squared_error, seed=0, **settings):
+    """The weights and the losses of a quiet run on ten images, four a batch."""
+    model = make_model()
+    settings = {"batch_size": 4, "quiet": True, **settings}
+    history = fit(model, objective, make_images(), steps=steps, seed=seed, **settings)
+    return weights(model), history.losses
+
+
+# ── the loop ────────────────────────────────────────────────────────────────────────
+
+
+def train_by_hand(model, objective, images, *, steps, batch_size, lr, seed):
+    order = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    losses, batches = [], []
+    for _ in range(steps):
+        if not batches:
+            shuffled = torch.randperm(len(images), generator=order)
+            batches = list(shuffled.split(batch_size))
+        optimizer.zero_grad()
+        loss = objective(model, images[batches.pop(0)]).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("objective", [squared_error, denoising_error])
+def test_fit_is_the_plain_loop_bit_for_bit(objective):
+    by_hand, by_fit = make_model(), make_model()
+    settings = {"steps": 8, "batch_size": 4, "lr": 2e-3, "seed": 5}
+    losses = train_by_hand(by_hand, objective, make_images(), **settings)
+    history = fit(by_fit, objective, make_images(), quiet=True, **settings)
+    assert history.losses == losses
+    assert torch.equal(weights(by_fit), weights(by_hand))
+    assert not history.interrupted
+    assert history.seconds > 0
+
+
+@pytest.mark.parametrize("objective", [squared_error, denoising_error])
+def test_the_seed_decides_the_run(objective):
+    weights_a, losses_a = trained(6, objective, seed=1)
+    weights_b, losses_b = trained(6, objective, seed=1)
+    weights_c, losses_c = trained(6, objective, seed=2)
+    assert torch.equal(weights_a, weights_b)
+    assert losses_a == losses_b
+    assert not torch.equal(weights_a, weights_c)
+    assert losses_a != losses_c
+
+
+def sampling_model():
+    """A model that draws noise when it reconstructs."""
+    model = make_model()
+    decode = model.decode
+    model.decode = lambda z: decode(z + torch.randn_like(z))
+    return model
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("raises", [False, True])
+def test_the_global_random_state_is_left_as_it_was(quiet, raises):
+    model, images = sampling_model(), make_images()
+    before = torch.get_rng_state()
+    objective = at_step(2, lambda losses: losses * (torch.nan if raises else 1))
+    try:
+        fit(model, objective, images, steps=3, preview=images[:2], quiet=quiet)
+    except TrainingDivergedError:
+        assert raises
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_how_often_the_panel_redraws_changes_nothing(monkeypatch):
+    runs = []
+    for due in (True, False):
+        monkeypatch.setattr(TrainingPanel, "is_due", lambda panel, due=due: due)
+        model, images = sampling_model(), make_images()
+        history = fit(model, squared_error, images, steps=5, preview=images[:3])
+        runs.append((history.losses, weights(model)))
+    assert runs[0][0] == runs[1][0]
+    assert torch.equal(runs[0][1], runs[1][1])
+
+
+def seen_batches(n_images, **settings):
+    """The numbers of the images in each batch: image i is grey of level i / 100."""
+    levels = torch.arange(n_images) / 100
+    images = levels.view(-1, 1, 1, 1).expand(-1, 1, 28, 28).clone()
+    seen = []
+
+    def objective(model, x):
+        seen.append([round(100 * pixel) for pixel in x[:, 0, 0, 0].tolist()])
+        return squared_error(model, x)
+
+    history = fit(make_model(), objective, images, quiet=True, **settings)
+    assert len(history.losses) == settings["steps"]
+    return seen
+
+
+def test_every_image_is_seen_once_an_epoch_in_a_new_order():
+    batches = seen_batches(10, steps=9, batch_size=4)
+    assert [len(batch) for batch in batches] == [4, 4, 2] * 3
+    epochs = [[*a, *b, *c] for a, b, c in zip(*[iter(batches)] * 3, strict=True)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in [*epochs, range(10)]}) == 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "sizes"),
+    [(2, 3, [3, 3]), (4, 64, [10] * 4), (4, 10, [10] * 4), (1, 1, [1])],
+)
+def test_steps_are_counted_whatever_the_batch_size(steps, batch_size, sizes):
+    batches = seen_batches(10, steps=steps, batch_size=batch_size)
+    assert [len(batch) for batch in batches] == sizes
+
+
+# ── what ends a run early ───────────────────────────────────────────────────────────
+
+
+def interrupt(losses):
+    signal.raise_signal(signal.SIGINT)  # what the notebook's stop button sends
+    return losses
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_an_interrupt_keeps_the_model_and_the_history_so_far(quiet, capsys):
+    model, images = make_model(), make_images()
+    objective = at_step(4, interrupt)
+    history = fit(
+        model, objective, images, steps=1000, batch_size=4, title="demo", quiet=quiet
+    )
+    line = capsys.readouterr().out
+    kept, losses = trained(3)
+    assert history.interrupted
+    assert history.losses == losses
+    assert torch.equal(weights(model), kept)
+    assert line.startswith("demo: stopped by you after 3 of 1,000 steps")
+    assert line.count("\n") == 1
+
+
+def test_an_interrupt_before_the_first_step_is_no_error(capsys):
+    model, start = make_model(), weights(make_model())
+    history = fit(model, at_step(1, interrupt), make_images(), steps=5)
+    assert (history.losses, history.interrupted) == ([], True)
+    assert torch.equal(weights(model), start)
+    assert "0 of 5 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_loss_that_is_no_number_stops_before_the_weights_change(bad, capsys):
+    model = make_model()
+    objective = at_step(4, lambda losses: losses * bad)
+    with pytest.raises(TrainingDivergedError, match=r"step 4.*lr=0\.07") as caught:
+        fit(model, objective, make_images(), steps=9, batch_size=4, lr=0.07, quiet=True)
+    kept, losses = trained(3, lr=0.07)
+    assert torch.equal(weights(model), kept)
+    assert caught.value.history.losses == losses
+    assert str(bad) in str(caught.value)
+
+
+@pytest.mark.parametrize("bad_image", [0, 3])
+def test_one_bad_image_in_the_batch_is_enough_to_stop(bad_image):
+    def spoil(losses):
+        return torch.where(torch.arange(len(losses)) == bad_image, torch.nan, losses)
+
+    with pytest.raises(TrainingDivergedError):
+        trained(1, at_step(1, spoil))
+
+
+# ── what is refused ─────────────────────────────────────────────────────────────────
+
+
+def with_pixel(value):
+    images = make_images()
+    images[7, 0, 3, 3] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "advice"),
+    [
+        (with_pixel(-0.1), r"from -0\.1 to .*\[0, 1\]"),
+        (with_pixel(1.1), r"to 1\.1: .*\[0, 1\]"),
+        (with_pixel(torch.nan), r"nan.*\[0, 1\]"),
+        (with_pixel(torch.inf), r"inf.*\[0, 1\]"),
+        ((255 * make_images()).byte(), "divide bytes by 255"),
+        (make_images().flatten(1), r"\(10, 784\).*reshape\(-1, 1, 28, 28\)"),
+        (make_images().squeeze(1), r"\(10, 28, 28\).*reshape\(-1, 1, 28, 28\)"),
+        (make_images()[0], r"\(1, 28, 28\).*reshape"),
+        (torch.rand(4, 3, 28, 28), r"\(4, 3, 28, 28\).*\(N, 1, 28, 28\)"),
+        (torch.rand(4, 1, 32, 32), r"\(4, 1, 32, 32\).*\(N, 1, 28, 28\)"),
+        (torch.rand(0, 1, 28, 28), "at least one image"),
+        (torch.tensor([]), r"\(0,\).*\(N, 1, 28, 28\)"),
+    ],
+)
+def test_bad_images_are_refused_with_advice_before_anything_changes(images, advice):
+    model, start = make_model(), weights(make_model())
+    with pytest.raises(ValueError, match=advice):
+        fit(model, squared_error, images, steps=1)
+    assert torch.equal(weights(model), start)
+
+
+def test_pixels_of_exactly_0_and_1_are_welcome():
+    images = make_images().round()
+    assert (images.min(), images.max()) == (0, 1)
+    fit(make_model(), squared_error, images, steps=1)
+
+
+@pytest.mark.parametrize("sizes", [{"steps": 0}, {"steps": 1, "batch_size": 0}])
+def test_no_steps_and_empty_batches_are_refused(sizes):
+    with pytest.raises(ValueError, match="at least one step and one image per batch"):
+        fit(make_model(), squared_error, make_images(), **sizes)
+
+
+def test_a_bad_preview_is_refused_before_training():
+    with pytest.raises(ValueError, match="preview has shape"):
+        fit(make_model(), squared_error, make_images(), steps=1, preview=torch.ones(3))
+
+
+def test_arrays_are_refused_and_other_number_types_are_converted():
+    images = make_images()
+    with pytest.raises(TypeError, match="make it a torch tensor"):
+        fit(make_model(), squared_error, images.numpy(), steps=1)
+    for dtype in (torch.float64, torch.uint8, torch.bool):
+        model, converted = make_model(), images.round().to(dtype)
+        fit(model, squared_error, converted, steps=1, quiet=True)
+
+
+@pytest.mark.parametrize(
+    "reduce",
+    [torch.mean, torch.sum, lambda losses: losses[:, None], lambda losses: losses[1:]],
+)
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_an_objective_must_give_one_number_per_image(reduce, batch_size):
+    def objective(model, x):
+        return reduce(squared_error(model, x))
+
+    with pytest.raises(ValueError, match="return one number per image"):
+        trained(1, objective, batch_size=batch_size)
+
+
+# ── what the reader sees ────────────────────────────────────────────────────────────
+
+
+def test_quiet_prints_one_line_and_nothing_else(capfd):
+    losses = trained(7, title="my run")[1]
+    out, err = capfd.readouterr()
+    assert out == f"my run: 7 steps, loss {sum(losses) / 7:.4g} per image\n"
+    assert err == ""
+
+
+SETUP = """
+import signal, time, torch
+from vae_helpers.models import Autoencoder
+from vae_helpers.objectives import squared_error
+from vae_helpers.training import TrainingDivergedError, fit
+torch.set_num_threads(1)
+images = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+def run(steps=60, pause=0.0, stop=None, bad=None, **settings):
+    torch.manual_seed(0)
+    def objective(model, x):
+        objective.step += 1
+        time.sleep(pause)
+        if objective.step == stop:
+            signal.raise_signal(signal.SIGINT)
+        return squared_error(model, x) * (torch.nan if objective.step == bad else 1)
+    objective.step = 0
+    model = Autoencoder(2, hidden_sizes=(8,))
+    settings = dict(title="demo", preview=images[:4]) | settings
+    return fit(model, objective, images, steps=steps, **settings)
+"""
+CELLS = {
+    "slow": "slow = run(400, pause=0.002)",
+    "quiet": "quiet = run(400, pause=0.002, quiet=True)",
+    "seconds": "print(slow.seconds, quiet.seconds)",
+    "same": "same = run()",
+    "again": "again = run()",
+    "plain": "plain = run(preview=None)",
+    "stopped": "stopped = run(stop=41)",
+    "diverged": """
+try:
+    run(bad=41)
+except TrainingDivergedError:
+    pass
+""",
+    "refused": """
+try:
+    fit(Autoencoder(2), squared_error, images * 2, steps=5)
+except ValueError:
+    pass
+""",
+    "figures": "import matplotlib.pyplot as plt; print(plt.get_fignums())",
+}
+
+
+class WatchingClient(nbclient.NotebookClient):
+    """Runs a notebook and keeps what each cell showed before its last state."""
+
+    def process_message(self, msg, cell, cell_index):
+        if "transient" in msg["content"]:
+            shown = msg["content"]["data"]["text/plain"]
+            cell.metadata.setdefault("shown", []).append(shown)
+        return super().process_message(msg, cell, cell_index)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """CELLS, run in order in one kernel: name → cell with the outputs that are left."""
+    sources = {"setup": SETUP, **CELLS}
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(code) for code in sources.values()]
+    folder = {"metadata": {"path": str(tmp_path_factory.mktemp("notebook"))}}
+    WatchingClient(notebook, timeout=60, resources=folder).execute()
+    return dict(zip(sources, notebook.cells, strict=True))
+
+
+def open_panel(cell):
+    """The picture and the alternative text of the one panel left in a cell."""
+    (panel,) = (out for out in cell.outputs if out.output_type == "display_data")
+    png = base64.b64decode(panel.data["image/png"])
+    alt = panel.metadata["image/png"]["alt"]
+    assert panel.data["text/plain"] == alt
+    return Image.open(io.BytesIO(png)), alt
+
+
+def test_a_run_leaves_one_panel_in_its_last_state_and_nothing_else(cells):
+    assert len(cells["slow"].outputs) == 1
+    picture, alt = open_panel(cells["slow"])
+    assert "demo" in alt
+    assert "step 400 of 400" in alt
+    assert "done" in alt
+    assert "left" not in alt
+    assert picture.width > picture.height > 100
+
+
+def test_the_panel_is_redrawn_while_it_trains(cells):
+    earlier = cells["slow"].metadata["shown"][:-1]
+    assert len(earlier) >= 1
+    assert all("s left" in state for state in earlier)
+
+
+def test_watching_costs_little_time(cells):
+    watched, quiet = map(float, cells["seconds"].outputs[0].text.split())
+    assert watched < 1.6 * quiet
+
+
+def test_the_same_run_leaves_the_same_panel(cells):
+    assert cells["same"].outputs[0].data == cells["again"].outputs[0].data
+
+
+def test_the_preview_is_part_of_the_panel(cells):
+    assert cells["same"].outputs[0].data != cells["plain"].outputs[0].data
+
+
+def test_in_a_kernel_quiet_prints_one_line_and_nothing_else(cells):
+    (output,) = cells["quiet"].outputs
+    assert (output.output_type, output.name) == ("stream", "stdout")
+    assert output.text.startswith("demo: 400 steps, loss ")
+    assert output.text.count("\n") == 1
+
+
+def test_a_stopped_run_leaves_its_panel_and_one_line(cells):
+    _, alt = open_panel(cells["stopped"])
+    assert "step 40 of 60" in alt
+    assert "stopped" in alt
+    (line,) = (out.text for out in cells["stopped"].outputs if "text" in out)
+    assert line.startswith("demo: stopped by you after 40 of 60 steps")
+    assert len(cells["stopped"].outputs) == 2
+
+
+def test_a_diverged_run_leaves_the_panel_of_its_last_good_step(cells):
+    assert "step 40 of 60" in open_panel(cells["diverged"])[1]
+    assert len(cells["diverged"].outputs) == 1
+
+
+def test_a_refused_run_shows_no_panel(cells):
+    assert cells["refused"].outputs == []
+
+
+def test_no_figure_is_left_open_and_nothing_goes_to_stderr(cells):
+    assert cells["figures"].outputs[0].text == "[]\n"
+    outputs = [out for cell in cells.values() for out in cell.outputs]
+    assert not [out for out in outputs if out.get("name") == "stderr"]
