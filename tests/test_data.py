@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import pytest
 import torch
 import torchvision
 
-from vae_helpers import data
+from vae_helpers import data, raw_files
 from vae_helpers.data import DataUnavailableError, load_images
 
 COUNTS = {"train": 60, "t10k": 20}
@@ -66,14 +67,16 @@ def use_small_files(set_attribute) -> None:
         resources = [(file, md5(content)) for file, content in GZ[name].items()]
         set_attribute(getattr(torchvision.datasets, folder), "resources", resources)
     checksums = {n: {f: md5(c) for f, c in RAW[n].items()} for n in NAMES}
-    set_attribute(data, "_RAW_MD5", checksums)
-    set_attribute(data, "_COUNTS", COUNTS)
-    set_attribute(data, "_MIN_BYTES", 10_000)  # of files with less than 50,000
+    set_attribute(raw_files, "_RAW_MD5", checksums)
+    set_attribute(raw_files, "_COUNTS", COUNTS)
+    set_attribute(raw_files, "_MIN_BYTES", 10_000)  # of files with less than 50,000
 
 
 def use_mirrors(set_attribute, *urls: str) -> None:
     """Let exactly these addresses be the mirrors of both data sets."""
-    set_attribute(data, "_FIRST_MIRRORS", {name: f"{urls[0]}{name}/" for name in NAMES})
+    set_attribute(
+        raw_files, "_FIRST_MIRRORS", {name: f"{urls[0]}{name}/" for name in NAMES}
+    )
     for name, folder in FOLDERS.items():
         others = [f"{url}{name}/" for url in urls[1:]]
         set_attribute(getattr(torchvision.datasets, folder), "mirrors", others)
@@ -199,7 +202,7 @@ def mirrors(server, monkeypatch):
     use_small_files(monkeypatch.setattr)
 
     def choose(*behaviours: str, patience: float = BRIEF) -> None:
-        monkeypatch.setattr(data, "_PATIENCE", patience)
+        monkeypatch.setattr(raw_files, "_PATIENCE", patience)
         urls = [b if "/" in b else server.url(b) for b in behaviours]
         use_mirrors(monkeypatch.setattr, *urls)
 
@@ -415,9 +418,14 @@ def test_a_download_given_up_does_no_harm_later(mirrors, server, tmp_path, capfd
 
 def test_an_interrupt_stops_the_fetching_and_leaves_nothing(mirrors, tmp_path):
     mirrors("hangs", "hangs", "hangs")
-    threading.Timer(0.2, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        load_images("mnist", root=tmp_path)
+    # What runs in the background of a shell ignores the signal; not here.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            load_images("mnist", root=tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert list(raw_folder(tmp_path, "mnist").iterdir()) == []
 
 
@@ -544,7 +552,7 @@ def test_files_that_another_process_brings_meanwhile_are_taken(
         fill(tmp_path, "mnist")  # by the other process
         return "HTTP 404 from here"
 
-    monkeypatch.setattr(data, "_fetch_all", fail_late)
+    monkeypatch.setattr(raw_files, "_fetch_all", fail_late)
     assert_is_source(load_images("mnist", root=tmp_path), "mnist")
 
 
@@ -623,7 +631,7 @@ def forbid_writing(folder: Path, monkeypatch) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     if os.access(folder, os.W_OK):
-        monkeypatch.setattr(data.tempfile, "TemporaryDirectory", refuse)
+        monkeypatch.setattr(raw_files.tempfile, "TemporaryDirectory", refuse)
 
 
 def test_a_complete_read_only_folder_works(mirrors, server, monkeypatch, tmp_path):
@@ -680,7 +688,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(mirrors, monkeypatch, tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     mirrors("good", "good")
-    monkeypatch.setattr(data.shutil, "copyfileobj", fill_up)
+    monkeypatch.setattr(raw_files.shutil, "copyfileobj", fill_up)
     with pytest.raises(DataUnavailableError, match=r"\(No space left on device\)"):
         load_images("mnist", root=tmp_path)
     assert list(raw_folder(tmp_path, "mnist").iterdir()) == []
@@ -744,7 +752,7 @@ def test_a_hanging_name_server_costs_no_more_than_the_patience(
     mirrors, server, monkeypatch, tmp_path, capfd
 ):
     # No time-out of requests or urllib3 covers this call.
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: server.released.wait(20))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: server.released.wait(10))
     mirrors(*["http://localhost/hangs/"] * 3)
     started = time.monotonic()
     assert load_images("auto", root=tmp_path).name == "digits"
@@ -764,8 +772,8 @@ def test_auto_is_as_quick_when_only_images_are_missing(fault, mirrors, tmp_path)
 
 
 def test_a_connection_ends_itself_within_10_seconds(mirrors, monkeypatch, tmp_path):
-    assert data._TIMEOUT <= 10
-    monkeypatch.setattr(data, "_TIMEOUT", 0.2)
+    assert raw_files._TIMEOUT <= 10
+    monkeypatch.setattr(raw_files, "_TIMEOUT", 0.2)
     mirrors("hangs", patience=10)
     started = time.monotonic()
     with pytest.raises(DataUnavailableError):
@@ -774,8 +782,8 @@ def test_a_connection_ends_itself_within_10_seconds(mirrors, monkeypatch, tmp_pa
 
 
 def test_the_limits_add_up_to_less_than_15_seconds():
-    assert 3 * data._PATIENCE <= 12
-    assert data._TIMEOUT <= 10
+    assert 3 * raw_files._PATIENCE <= 12
+    assert raw_files._TIMEOUT <= 10
 
 
 def test_no_more_than_three_mirrors_are_tried(mirrors, server, tmp_path):
@@ -960,9 +968,30 @@ def test_the_real_mnist_is_accepted():
 
 if __name__ == "__main__":  # the other process of the test with two
     use_small_files(setattr)
-    data._PATIENCE = 1
+    raw_files._PATIENCE = 1
     use_mirrors(setattr, *sys.argv[2:])
     print("ready", flush=True)
     sys.stdin.readline()
     assert_is_source(load_images("mnist", root=sys.argv[1]), "mnist")
     print("equals its source", flush=True)
+
+
+def test_the_data_set_of_the_environment_is_announced(monkeypatch, capfd):
+    monkeypatch.setenv("VAE_DATASET", "digits")
+    images = data.load_images()
+    assert capfd.readouterr() == (images.note + "\n", "")
+
+
+def test_a_relative_vae_data_dir_starts_at_the_project(monkeypatch, tmp_path):
+    project = Path(data.__file__).resolve().parent.parent
+    monkeypatch.chdir(tmp_path)  # notebooks run in their own folder
+    monkeypatch.setenv("VAE_DATA_DIR", "../shared/data")
+    assert data._find_root(None) == project.parent / "shared" / "data"
+    assert data._find_root("here") == tmp_path / "here"
+
+
+def test_images_move_to_a_device_and_keep_their_name():
+    images = data.load_images("digits")
+    moved = images.to("meta")
+    assert moved.test_labels.device.type == moved.train_images.device.type == "meta"
+    assert (moved.name, moved.note) == (images.name, images.note)

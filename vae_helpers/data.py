@@ -5,78 +5,30 @@ every use, and read by torchvision's own classes, so a folder that torchvision h
 filled works here and the other way round.
 """
 
-import gzip
-import hashlib
-import math
 import os
-import shutil
-import tempfile
-import threading
-import time
-import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
-import pooch
-import requests
 import torch
-import torchvision
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
-_TITLES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "digits": "digits"}
-# Tried in this order, then torchvision's own list; every copy is checked by its MD5.
-_FIRST_MIRRORS = {
-    "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "fashion": "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-}
+from vae_helpers import raw_files
+
+_TITLES = raw_files.TITLES | {"digits": "digits"}
 _BY_HAND = {  # pages to open in a browser, with links to the four files
     "mnist": "https://github.com/cvdfoundation/mnist",
     "fashion": "https://github.com/zalandoresearch/fashion-mnist#get-the-data",
 }
-_MEGABYTES = {"mnist": 11, "fashion": 30}
-_COUNTS = {"train": 60_000, "t10k": 10_000}
-_RAW_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files
-    "mnist": {
-        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-    },
-    "fashion": {
-        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-    },
-}
-# A mirror that gives fewer bytes than this in so many seconds is given up. There are
-# three at most, so without network `auto` falls back to the digits within 12 seconds.
-_MIN_BYTES = 50_000
-_PATIENCE = 4.0
-_TIMEOUT = 10.0  # seconds until a connection given up ends itself
+
+
+_TEXTS = ("name", "note")
 
 
 class DataUnavailableError(RuntimeError):
     """A data set asked for by name is not here and could not be fetched."""
-
-
-class MNIST(torchvision.datasets.MNIST):
-    """torchvision's, but blind to the unchecked `processed/*.pt` of old releases."""
-
-    def _check_legacy_exist(self) -> bool:
-        return False
-
-
-class FashionMNIST(MNIST, torchvision.datasets.FashionMNIST):
-    """torchvision's, likewise."""
-
-
-_CLASSES = {"mnist": MNIST, "fashion": FashionMNIST}  # named like their folders
 
 
 @dataclass(frozen=True)
@@ -96,6 +48,11 @@ class ImageData:
     name: str
     note: str
 
+    def to(self, device: torch.device | str) -> "ImageData":
+        """The same data with its tensors on `device`."""
+        tensors = {key: value for key, value in vars(self).items() if key not in _TEXTS}
+        return replace(self, **{key: t.to(device) for key, t in tensors.items()})
+
 
 def load_images(
     name: str = "auto", *, root: str | Path | None = None, download: bool = True
@@ -103,30 +60,33 @@ def load_images(
     """Load a data set into memory as (N, 1, 28, 28) float32 images in [0, 1].
 
     name: `mnist`, `fashion`, `digits` (bundled, no network), or `auto`: MNIST where it
-        is here or can be fetched, else `digits`; `auto` prints one line that says
-        which. The environment variable `VAE_DATASET` decides what `auto` means.
+        is here or can be fetched, else `digits`, unless the environment variable
+        `VAE_DATASET` names one. With `auto`, one printed line says what was taken.
     root: the folder that holds `MNIST/raw` or `FashionMNIST/raw`. Without it, the
-        environment variable `VAE_DATA_DIR`, else `data/` beside `vae_helpers/`.
+        environment variable `VAE_DATA_DIR`, else `data/`; there a relative path starts
+        at the project's folder, where `vae_helpers/` lies.
     download: whether files that are missing or damaged may be fetched.
 
     Raises `DataUnavailableError` when a data set asked for by name cannot be had, with
     what was tried and what to do, and `ValueError` for an unknown name.
     """
-    name = _choose_name(name)
-    if name == "digits":
-        return _load_digits()
-    wanted = "mnist" if name == "auto" else name
-    folder = _find_root(root) / _CLASSES[wanted].__name__ / "raw"
-    trouble = _make_ready(wanted, folder, download)
-    if trouble is None:
-        images = _read_with_torchvision(wanted, folder.parent.parent)
-    elif name == "auto":
-        images = _load_digits(_explain_in_one_line(folder, *trouble))
-    else:
-        raise DataUnavailableError(_explain(name, folder, *trouble))
+    images = _load(_choose_name(name), _find_root(root), download)
     if name == "auto":
         print(images.note)
     return images
+
+
+def _load(name: str, root: Path, download: bool) -> ImageData:
+    if name == "digits":
+        return _load_digits()
+    wanted = "mnist" if name == "auto" else name
+    folder = root / raw_files.CLASSES[wanted].__name__ / "raw"
+    trouble = raw_files.make_ready(wanted, folder, download)
+    if trouble is None:
+        return _read_with_torchvision(wanted, root)
+    if name == "auto":
+        return _load_digits(_explain_in_one_line(folder, *trouble))
+    raise DataUnavailableError(_explain(name, folder, *trouble))
 
 
 def _choose_name(name: str) -> str:
@@ -140,9 +100,11 @@ def _choose_name(name: str) -> str:
 
 
 def _find_root(root: str | Path | None) -> Path:
+    if root:
+        return Path(root).expanduser().absolute()
     project = Path(__file__).resolve().parent.parent
-    chosen = Path(root or os.environ.get("VAE_DATA_DIR") or project / "data")
-    return chosen.expanduser().absolute()
+    chosen = Path(os.environ.get("VAE_DATA_DIR") or "data").expanduser()
+    return Path(os.path.abspath(project / chosen))
 
 
 def _explain_in_one_line(folder: Path, found: str, tried: str) -> str:
@@ -169,7 +131,9 @@ def _explain(name: str, folder: Path, found: str, tried: str) -> str:
 
 
 def _read_with_torchvision(name: str, root: Path) -> ImageData:
-    train, test = (_CLASSES[name](root, train=train) for train in (True, False))
+    train, test = (
+        raw_files.CLASSES[name](root, train=train) for train in (True, False)
+    )
     sizes = f"{len(train):,} training and {len(test):,} test images"
     note = f"{_TITLES[name]}: {sizes}, 28×28 pixels in [0, 1]."
     images = [part.data.unsqueeze(1).float().div_(255) for part in (train, test)]
@@ -198,185 +162,3 @@ def _load_digits(note: str = "") -> ImageData:
     return ImageData(
         images[train], labels[train], images[test], labels[test], "digits", note
     )
-
-
-# ── checking and fetching the raw files ─────────────────────────────────────────────
-
-
-def _make_ready(name: str, folder: Path, download: bool) -> tuple[str, str] | None:
-    """Leave four good raw files in `folder`, else say what was found and tried."""
-    # The smallest first: it shows soon whether there is a network at all.
-    resources = sorted(_CLASSES[name].resources, key=lambda r: ("images" in r[0], r[0]))
-    wanted = [(folder / archive.removesuffix(".gz"), md5) for archive, md5 in resources]
-    faults = {raw: _restore(name, raw) for raw, _ in wanted}
-    bad = [(raw, md5) for raw, md5 in wanted if faults[raw]]
-    found = _group((f"{faults[raw]}:", raw.name) for raw, _ in bad)
-    if bad and not download:
-        return found, "switched off by download=False"
-    try:
-        tried = _fetch_all(name, bad)
-    except OSError as error:
-        tried = f"cannot write into {folder} ({error.strerror})"
-    # Whatever went wrong, another process may have brought the files meanwhile.
-    still_bad = any(_find_fault(name, raw) for raw, _ in bad)
-    return (found, tried) if still_bad else None
-
-
-def _group(pairs: Iterable[tuple[str, str]]) -> str:
-    """Join pairs of reason and name: `no connection to a, b; HTTP 404 from c`."""
-    names: dict[str, list[str]] = {}
-    for reason, name in pairs:
-        names.setdefault(reason, []).append(name)
-    if [len(group) for group in names.values()] == [4]:
-        return f"{next(iter(names))} all four files"
-    return "; ".join(f"{reason} {', '.join(names[reason])}" for reason in names)
-
-
-def _restore(name: str, raw: Path) -> str | None:
-    """Say what is wrong with a raw file, after unpacking a good .gz put beside it."""
-    fault = _find_fault(name, raw)
-    archive = raw.with_name(f"{raw.name}.gz")
-    if fault is None or not os.path.exists(archive):
-        return fault
-    try:
-        problem = _unpack(name, archive, raw)
-    except (OSError, EOFError, zlib.error) as error:
-        problem = getattr(error, "strerror", None) or "damaged"
-    return problem and f"{fault}, and the .gz beside it is of no use ({problem})"
-
-
-def _find_fault(name: str, raw: Path) -> str | None:
-    """Say in words what is wrong with a raw IDX file, or None if it is good."""
-    try:
-        content = raw.read_bytes()
-    except FileNotFoundError:
-        return "missing"
-    except OSError as error:
-        return f"not readable ({error.strerror})"
-    header, size = _find_layout(raw.name)
-    if len(content) != size:
-        return f"incomplete ({len(content):,} of {size:,} bytes)"
-    if not content.startswith(header):
-        return "damaged (wrong type or count in its header)"
-    if "labels" in raw.name and max(content[len(header) :]) > 9:
-        return "damaged (labels above 9)"
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return None if md5 == _RAW_MD5[name][raw.name] else "damaged (wrong checksum)"
-
-
-def _find_layout(raw_name: str) -> tuple[bytes, int]:
-    """The header an IDX file must have, and the size of the whole file in bytes."""
-    count = _COUNTS[raw_name.split("-")[0]]
-    shape = [count, 28, 28] if "images" in raw_name else [count]
-    sizes = b"".join(size.to_bytes(4, "big") for size in shape)
-    return bytes([0, 0, 8, len(shape)]) + sizes, 4 + len(sizes) + math.prod(shape)
-
-
-def _make_scratch(folder: Path) -> tempfile.TemporaryDirectory:
-    """A folder of our own on the same disk: what is good moves out in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(
-        dir=folder, prefix=".fetch-", ignore_cleanup_errors=True
-    )
-
-
-def _unpack(name: str, archive: Path, raw: Path) -> str | None:
-    """Unpack a .gz and put the result in place if it is good, else say its fault."""
-    with _make_scratch(raw.parent) as scratch:
-        unpacked = Path(scratch) / raw.name
-        with gzip.open(archive) as packed, unpacked.open("wb") as file:
-            shutil.copyfileobj(packed, file)
-        fault = _find_fault(name, unpacked)
-        if fault is None:
-            os.replace(unpacked, raw)
-    return fault
-
-
-def _fetch_all(name: str, raw_files: list[tuple[Path, str]]) -> str:
-    """Fetch the files from one mirror, the rest from the next where it fails."""
-    failures = []
-    left = list(raw_files)
-    # Three mirrors at most, so that the time until `auto` gives up stays bounded.
-    for mirror in [_FIRST_MIRRORS[name], *_CLASSES[name].mirrors][:3]:
-        while left:
-            reason = _fetch(name, mirror, *left[0])
-            if reason:
-                failures.append((reason, urlparse(mirror).netloc))
-                break
-            if len(left) == len(raw_files):
-                size = f"{_MEGABYTES[name]} MB, once"
-                print(f"Fetching {_TITLES[name]} ({size}) …", flush=True)
-            left.pop(0)
-    return _group(failures)
-
-
-def _fetch(name: str, mirror: str, raw: Path, md5: str) -> str | None:
-    """Put one raw file in place, or say why not, in words that the host completes.
-
-    It works in a thread, because nothing else bounds a look-up of the host's name or a
-    trickle of bytes. A thread given up can write only into its own scratch folder.
-    """
-    with _make_scratch(raw.parent) as scratch:
-        archive = Path(scratch) / f"{raw.name}.gz"
-        transfer = _Transfer(mirror + archive.name, md5, archive)
-        work = threading.Thread(target=transfer.run, daemon=True)
-        work.start()
-        goal, deadline = _MIN_BYTES, time.monotonic() + _PATIENCE
-        try:
-            while work.is_alive() and time.monotonic() < deadline:
-                work.join(0.05)
-                if transfer.received >= goal:
-                    goal = transfer.received + _MIN_BYTES
-                    deadline = time.monotonic() + _PATIENCE
-        finally:  # also when the reader interrupts the cell
-            transfer.given_up = True
-        if archive.exists():  # pooch gives this name only to a file with the right MD5
-            return _unpack(name, archive, raw)
-        return transfer.problem
-
-
-@dataclass
-class _Transfer:
-    """One download by pooch, followed and stopped from another thread."""
-
-    url: str
-    md5: str
-    archive: Path
-    received: int = 0
-    given_up: bool = False
-    problem: str = "no complete answer in time from"
-
-    def run(self) -> None:
-        pooch.get_logger().setLevel("ERROR")  # else it reports each file on stderr
-        path, name = self.archive.parent, self.archive.name
-        try:
-            pooch.retrieve(self.url, f"md5:{self.md5}", name, path, downloader=self)
-        except Exception as error:  # whatever happens to a mirror, the next may work
-            self.problem = _in_words(error)
-
-    def __call__(self, url: str, output: str, _: object) -> None:
-        """Write what `url` gives to the file `output`, for pooch to check."""
-        most = _find_layout(self.archive.stem)[1] + 1000  # packed is hardly ever larger
-        with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
-            response.raise_for_status()
-            with open(output, "wb") as file:
-                for chunk in response.iter_content(2**14):
-                    file.write(chunk)
-                    self.received += len(chunk)
-                    if self.given_up or self.received > most:
-                        raise ValueError("too late, or longer than a whole file")
-
-
-def _in_words(error: Exception) -> str:
-    """Why a download failed, in words that the mirror's name completes."""
-    if getattr(error, "response", None) is not None:
-        return f"HTTP {error.response.status_code} from"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no trusted certificate from"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection to"
-    if isinstance(error, requests.RequestException):
-        return "connection cut by"
-    if isinstance(error, OSError):
-        return f"cannot save ({error.strerror}) the file from"
-    return "damaged file from"
