@@ -165,7 +165,7 @@ def test_a_burst_of_moves_ends_at_the_last_value(page):
     for _ in range(40):
         page.keyboard.press("ArrowRight")
     value = float(page.locator(".noUi-handle").first.get_attribute("aria-valuenow"))
-    assert value == pytest.approx(0.2)
+    assert value == pytest.approx(0.4)
     wait_until(lambda: is_near(page, 1 - value, 3))
 
 

@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 from collections.abc import Callable, Iterable
 
 import ipywidgets
@@ -113,7 +114,8 @@ def _slider(name: str, low: float, high: float, start: float):
     low, high, start = (
         value if whole else float(value) for value in (low, high, start)
     )
-    step = 1 if whole else (high - low) / 200
+    # The largest of …, 0.01, 0.1, 1, … that gives a hundred steps or more.
+    step = 1 if whole else 10 ** math.floor(math.log10((high - low) / 100))
     layout = {"width": "480px"}
     return kind(start, min=low, max=high, step=step, description=name, layout=layout)
 
