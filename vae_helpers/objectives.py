@@ -47,7 +47,7 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
 
     Shapes: logits (B, …) or (L, B, …), x (B, …) in [0, 1] → (B,) or (L, B), in nats.
     For grey x it is the mean over all ways to toss x to 0 and 1, not log p of x itself.
-    Source: Kingma & Welling (2014), appendix C.1; derived in notebooks 00 and 02.
+    Source: Kingma & Welling (2014), appendix C.1; derived in notebook 00.
     """
     _refuse_pixels(x)
     _refuse_bad_event("logits", logits, x)
@@ -131,7 +131,7 @@ def _draw(
 def _log_px_z(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
     """log p(x|z) of the model, for each draw and image: (B, …), (L, B, D) → (L, B)."""
     log_px_z = model.log_likelihood(x, z)
-    if log_px_z.shape != z.shape[:2] or len(x) != z.shape[1]:
+    if log_px_z.shape != z.shape[:2]:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, z {tuple(z.shape)} and log_likelihood(x, z)"
             f" {tuple(log_px_z.shape)}: x must be (B, …), z (L, B, D) and the "
