@@ -3,8 +3,8 @@
     .venv/bin/python tests/save_notebooks.py            # all of them
     .venv/bin/python tests/save_notebooks.py 01 02      # those whose names start so
 
-Needs MNIST in `data/`, or where `VAE_DATA_DIR` says. A notebook that raises, warns or
-fails a checkpoint is reported and left as it was.
+Needs MNIST in `data/`, or where `VAE_DATA_DIR` says. A notebook that raises, warns,
+fails a checkpoint or has a slider that does not move is reported and left as it was.
 """
 
 import os
@@ -24,6 +24,18 @@ METADATA = {
     },
     "language_info": {"name": "python"},
 }
+# Run after the last cell and not saved: each slider still moves its own picture.
+DRIVE_SLIDERS = """
+from vae_helpers.widgets import SliderDemo
+
+for demo in [shown for shown in Out.values() if isinstance(shown, SliderDemo)]:
+    for slider in demo.sliders.values():
+        pictures = set()
+        for slider.value in (slider.min, slider.max):
+            pictures.add(bytes(demo.png))
+            assert not demo.error, demo.error
+        assert len(pictures) == 2, f"{slider.description} moves nothing"
+"""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -40,7 +52,9 @@ def main(prefixes: list[str]) -> int:
         client = NotebookClient(
             notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}
         )
+        notebook.cells.append(nbformat.v4.new_code_cell(DRIVE_SLIDERS))
         client.execute()
+        notebook.cells.pop()
         seconds = time.perf_counter() - started
         normalise(notebook)
         faults = find_faults(notebook)
