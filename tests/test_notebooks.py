@@ -84,6 +84,12 @@ def test_nothing_in_it_is_an_error_or_a_warning(notebook):
     assert all(output.output_type != "error" for output in outputs(notebook))
 
 
+def test_only_slider_demos_are_left_as_the_value_of_a_cell(notebook):
+    for output in outputs(notebook):
+        if output.output_type == "execute_result":
+            assert "image/png" in output.data, output.data
+
+
 def test_it_names_no_machine_path(path):
     found = re.findall(
         r"(?:/(?:home|root|work|tmp|Users|mnt|opt)/|[A-Z]:\\\\)[\w.-]+",

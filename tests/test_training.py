@@ -434,3 +434,11 @@ def test_no_figure_is_left_open_and_nothing_goes_to_stderr(cells):
     assert cells["figures"].outputs[0].text == "[]\n"
     outputs = [out for cell in cells.values() for out in cell.outputs]
     assert not [out for out in outputs if out.get("name") == "stderr"]
+
+
+def test_images_and_preview_take_the_number_type_of_the_model(monkeypatch):
+    shown = []
+    monkeypatch.setattr(TrainingPanel, "close", lambda *told: shown.append(told[-1]))
+    model, images = make_model().double(), make_images()  # images are float32
+    fit(model, squared_error, images, steps=1, preview=images[:2])
+    assert shown[0].dtype == torch.float64

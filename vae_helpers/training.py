@@ -167,9 +167,9 @@ def _reconstruct(model: nn.Module, preview: Tensor | None) -> Tensor | None:
     """What `model` makes of `preview`; noise it draws is its own, always the same."""
     if preview is None:
         return None
-    device = next(model.parameters()).device
-    with _own_random_state(device, seed=0):
-        return model(preview.to(device))
+    weights = next(model.parameters())
+    with _own_random_state(weights.device, seed=0):
+        return model(preview.to(weights))  # device and dtype
 
 
 def _summary(title: str, steps: int, history: History) -> str:
