@@ -1,9 +1,17 @@
 """The models of the course, small enough to hold in the head."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+import torch
+from torch import Generator, Tensor, nn
+
+from vae_helpers.objectives import (
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+    reparameterize,
+)
 
 IMAGE_SHAPE = (1, 28, 28)
 N_PIXELS = 28 * 28
@@ -54,3 +62,112 @@ class Autoencoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct images: (B, 1, 28, 28) → (B, 1, 28, 28)."""
         return self.decode(self.encode(x))
+
+
+class VAE(nn.Module):
+    """A variational autoencoder: q(z|x) Gaussian, p(z) = N(0, I), p(x|z) as chosen.
+
+    latent_dim: D.
+    hidden_sizes: the encoder's hidden layers; the decoder mirrors them.
+    activation: makes the layer between two linear maps, e.g. `nn.Tanh`.
+    likelihood: "bernoulli", each pixel a coin, or "gaussian", each pixel a normal
+        density around its mean.
+    sigma: the deviation of the Gaussian pixels, the same for all; without it, it is a
+        parameter that is learned (it starts at 1).
+
+    Published variants, the first with D from 2 to 200:
+        VAE(D, hidden_sizes=(500,), activation=nn.Tanh)   Kingma & Welling (2014)
+        VAE(20, hidden_sizes=(400,))                      PyTorch's example
+        VAE(D, hidden_sizes=(400, 400), activation=lambda: nn.LeakyReLU(0.2))
+        VAE(50, hidden_sizes=(200, 200), activation=nn.Tanh)   Burda et al. (2016)
+
+    `train()` and `eval()` change nothing: noise is drawn where a method says so.
+    Source: Kingma & Welling (2014), section 3; written in the open in notebook 04.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        hidden_sizes: Sequence[int] = (400,),
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        likelihood: str = "bernoulli",
+        sigma: float | None = None,
+    ):
+        super().__init__()
+        _refuse_bad_likelihood(likelihood, sigma)
+        self.latent_dim, self.likelihood = latent_dim, likelihood
+        sizes = [N_PIXELS, *hidden_sizes]
+        self.trunk = mlp(sizes, activation)
+        if hidden_sizes:
+            self.trunk.append(activation())
+        self.to_mu = nn.Linear(sizes[-1], latent_dim)
+        self.to_logvar = nn.Linear(sizes[-1], latent_dim)
+        self.decoder = mlp([latent_dim, *sizes[::-1]], activation)
+        if likelihood == "gaussian":
+            pixel_logvar = torch.tensor(2 * math.log(sigma or 1.0))
+            self.pixel_logvar = nn.Parameter(pixel_logvar, requires_grad=sigma is None)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """mu and logvar of q(z|x): images (B, 1, 28, 28) → twice (B, D)."""
+        features = self.trunk(x.flatten(1))
+        return self.to_mu(features), self.to_logvar(features)
+
+    def reparameterize(
+        self, mu: Tensor, logvar: Tensor, generator: Generator | None = None
+    ) -> Tensor:
+        """A draw z from q(z|x), with gradients to both: (B, D), (B, D) → (B, D)."""
+        return reparameterize(mu, logvar, 1, generator)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits (Bernoulli) or means (Gaussian) of p(x|z): (…, D) → (…, 1, 28, 28)."""
+        return self.decoder(z).unflatten(-1, IMAGE_SHAPE)
+
+    def pixel_means(self, z: Tensor) -> Tensor:
+        """The mean picture of p(x|z): (…, D) → (…, 1, 28, 28).
+
+        A Gaussian's may leave [0, 1] a little.
+        """
+        output = self.decode(z)
+        return output.sigmoid() if self.likelihood == "bernoulli" else output
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats: (B, 1, 28, 28), (B, D) or (L, B, D) → (B,) or (L, B)."""
+        output = self.decode(z)
+        if self.likelihood == "bernoulli":
+            return bernoulli_log_likelihood(output, x)
+        return gaussian_log_likelihood(x, output, self.pixel_logvar)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, draw_pixels: bool = False, generator: Generator | None = None
+    ) -> Tensor:
+        """Images (n, 1, 28, 28): z from the prior N(0, I), then the mean of p(x|z).
+
+        draw_pixels: draw the image from p(x|z) instead, which is what the model means
+            by a sample; for a Bernoulli, pixels of 0 and 1.
+        """
+        weight = self.to_mu.weight
+        like_weight = {"dtype": weight.dtype, "device": weight.device}
+        z = torch.randn(n, self.latent_dim, generator=generator, **like_weight)
+        means = self.pixel_means(z)
+        if not draw_pixels:
+            return means
+        if self.likelihood == "bernoulli":
+            return torch.bernoulli(means, generator=generator)
+        eps = torch.randn(means.shape, generator=generator, **like_weight)
+        return means + (0.5 * self.pixel_logvar).exp() * eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct with the mean of q: (B, 1, 28, 28) → the same; draws nothing."""
+        mu, _ = self.encode(x)
+        return self.pixel_means(mu)
+
+
+def _refuse_bad_likelihood(likelihood: str, sigma: float | None) -> None:
+    if likelihood not in ("bernoulli", "gaussian"):
+        raise ValueError(f"likelihood is {likelihood!r}: say 'bernoulli' or 'gaussian'")
+    if likelihood == "bernoulli" and sigma is not None:
+        raise ValueError("a Bernoulli pixel has no sigma: say likelihood='gaussian'")
+    if sigma is not None and not sigma > 0:
+        raise ValueError(f"sigma is {sigma}: the deviation of a pixel is positive")

@@ -42,6 +42,25 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.expm1() - logvar).sum(-1)
 
 
+def reparameterize(
+    mu: Tensor,
+    logvar: Tensor,
+    n_samples: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draws z = mu + sigma · eps from q(z|x): (B, D) → (n_samples, B, D).
+
+    Gradients reach mu and logvar. Source: Kingma & Welling (2014), section 2.4;
+    derived in notebook 03.
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples is {n_samples}: at least one is needed")
+    _refuse_unequal("mu", mu, "logvar", logvar)
+    shape = (n_samples, *mu.shape)
+    eps = torch.randn(shape, generator=generator, dtype=mu.dtype, device=mu.device)
+    return mu + (0.5 * logvar).exp() * eps
+
+
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     """log p(x|z) of independent Bernoulli pixels with p(ink) = sigmoid(logits).
 
@@ -81,7 +100,7 @@ def elbo(
     Source: Kingma & Welling (2014), eq. (7) with eq. (10); derived in notebook 02.
     """
     mu, logvar = model.encode(x)
-    z = _draw(mu, logvar, n_samples, generator)
+    z = reparameterize(mu, logvar, n_samples, generator)
     log_px_z = _log_px_z(model, x, z).mean(0)
     kl = gaussian_kl(mu, logvar)
     return ElboTerms(log_px_z, kl, log_px_z - kl)
@@ -108,24 +127,12 @@ def iwae_bound(
     estimate of the ELBO. Source: Burda et al. (2016), eq. (8); derived in notebook 02.
     """
     mu, logvar = model.encode(x)
-    z = _draw(mu, logvar, n_samples, generator)
+    z = reparameterize(mu, logvar, n_samples, generator)
     # The normal density is symmetric in its argument and its mean.
     log_prior = gaussian_log_likelihood(torch.zeros_like(mu), z, 0.0)  # (K, B)
     log_posterior = gaussian_log_likelihood(mu, z, logvar)  # (K, B): log q(z|x)
     log_weights = _log_px_z(model, x, z) + log_prior - log_posterior  # (K, B)
     return log_weights.logsumexp(0) - math.log(n_samples)
-
-
-def _draw(
-    mu: Tensor, logvar: Tensor, n_samples: int, generator: torch.Generator | None
-) -> Tensor:
-    """z = mu + sigma · eps: (B, D) → (n_samples, B, D), with gradients to both."""
-    if n_samples < 1:
-        raise ValueError(f"n_samples is {n_samples}: at least one is needed")
-    _refuse_unequal("mu", mu, "logvar", logvar)
-    shape = (n_samples, *mu.shape)
-    eps = torch.randn(shape, generator=generator, dtype=mu.dtype, device=mu.device)
-    return mu + (0.5 * logvar).exp() * eps
 
 
 def _log_px_z(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
