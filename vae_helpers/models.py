@@ -108,6 +108,22 @@ class VAE(nn.Module):
             pixel_logvar = torch.tensor(2 * math.log(sigma or 1.0))
             self.pixel_logvar = nn.Parameter(pixel_logvar, requires_grad=sigma is None)
 
+    @torch.no_grad()
+    def start_at_mean_image(self, images: Tensor) -> "VAE":
+        """Set the output's bias so that an untrained decoder paints the mean image.
+
+        images: (N, 1, 28, 28) in [0, 1]. A sigma to be learned starts at the deviation
+        around that image. Returns the model. Training then starts about where the naive
+        model of notebook 00 ends, as in Burda et al. (2016).
+        """
+        mean = images.mean(0).flatten()
+        if self.likelihood == "bernoulli":
+            mean = mean.clamp(1e-3, 1 - 1e-3).logit()  # a finite logit for no ink ever
+        elif self.pixel_logvar.requires_grad:
+            self.pixel_logvar.copy_((images.flatten(1) - mean).square().mean().log())
+        self.decoder[-1].bias.copy_(mean)
+        return self
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar of q(z|x): images (B, 1, 28, 28) → twice (B, D)."""
         features = self.trunk(x.flatten(1))

@@ -23,6 +23,13 @@ class ElboTerms(NamedTuple):
     elbo: Tensor
 
 
+class LossMeaning(NamedTuple):
+    """What a line `a · reconstruction + b · KL` means; see `explain_loss`."""
+
+    beta: float
+    sigma: float
+
+
 def squared_error(model: nn.Module, x: Tensor) -> Tensor:
     """‖x − model(x)‖², summed over pixels: images (B, 1, 28, 28) → (B,).
 
@@ -40,6 +47,37 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     _refuse_unequal("mu", mu, "logvar", logvar)
     # expm1 keeps the digits that exp(logvar) − 1 loses where q is nearly p
     return 0.5 * (mu.square() + logvar.expm1() - logvar).sum(-1)
+
+
+def explain_loss(
+    a: float = 1.0,
+    b: float = 1.0,
+    *,
+    error: str = "squared",
+    n_pixels: int | None = None,
+    n_latents: int | None = None,
+) -> LossMeaning:
+    """The weight of the KL that a published line `a · reconstruction + b · KL` means.
+
+    error: "squared" or "cross-entropy", the reconstruction term of one image.
+    n_pixels: how many pixels that term is averaged over; without it, it is a sum.
+    n_latents: the same for the KL and the latent dimensions.
+
+    Returns (beta, sigma). Cross-entropy: the line is a multiple of −log p(x|z) +
+    beta · KL; there is no sigma (NaN). Squared error: it is a multiple of −ELBO, up to
+    a constant, for Gaussian pixels of deviation `sigma`, in the units of the data; who
+    insists on sigma = 1 has −log p(x|z) + beta · KL instead, where beta = sigma².
+    Source: derived in notebook 04.
+    """
+    if error not in ("squared", "cross-entropy"):
+        raise ValueError(f"error is {error!r}: say 'squared' or 'cross-entropy'")
+    if not (a > 0 and b >= 0 and (n_pixels or 1) >= 1 and (n_latents or 1) >= 1):
+        raise ValueError("a and the sizes must be positive, and b not negative")
+    kl_weight = (b / (n_latents or 1)) / (a / (n_pixels or 1))  # per summed error
+    if error == "cross-entropy":
+        return LossMeaning(beta=kl_weight, sigma=math.nan)
+    # The Gaussian's −log p holds ½ of the squared error over sigma².
+    return LossMeaning(beta=kl_weight / 2, sigma=math.sqrt(kl_weight / 2))
 
 
 def reparameterize(

@@ -15,6 +15,7 @@ from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
@@ -191,6 +192,18 @@ def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.1) -> None:
         thumbnail = OffsetImage(image, cmap="gray_r", zoom=0.7)
         thumbnail.image.set_clim(0, 1)
         ax.add_artist(AnnotationBbox(thumbnail, code, pad=0.05, frameon=True))
+
+
+def add_ellipses(ax: Axes, mu, sigma, *, n_sigma: float = 1.0, **style) -> None:
+    """Outline N(mu, diag sigma²) at n_sigma deviations: mu, sigma (N, 2)."""
+    style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8, **style}
+    mu, sizes = to_numpy(mu), 2 * n_sigma * to_numpy(sigma)
+    outlines = EllipseCollection(
+        *sizes.T, np.zeros(len(mu)), units="xy", offsets=mu, transOffset=ax.transData
+    )
+    outlines.set(**style)
+    ax.add_collection(outlines)
+    ax.autoscale_view()
 
 
 def plane_and_picture(codes, labels, title: str):

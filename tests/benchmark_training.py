@@ -1,0 +1,155 @@
+"""How fast is `fit`? The plain way and ours, in one run and in turn, to one figure.
+
+    .venv/bin/python tests/benchmark_training.py            # all, about three minutes
+    .venv/bin/python tests/benchmark_training.py --race     # the race only
+
+Both train the VAE of PyTorch's example, 784-400-20 with ReLU, on grey MNIST until the
+test −ELBO is at most 105.5 nats per image. Each row runs in a process of its own, so
+that its peak memory is its own. Needs MNIST in `data/`, or where `VAE_DATA_DIR` says.
+Compare ratios: seconds are those of this machine, at this moment.
+"""
+
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import torch
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from vae_helpers.data import _find_root, load_images
+from vae_helpers.evaluation import mean_elbo
+from vae_helpers.models import VAE
+from vae_helpers.objectives import elbo
+from vae_helpers.training import fit
+
+GOAL = 105.5  # test −ELBO, nats per image, grey pixels
+BATCH_SIZE = 128
+
+
+def negative_elbo(model, x):
+    return -elbo(model, x).elbo
+
+
+def train_plainly():
+    """A DataLoader over torchvision's data set, as in PyTorch's own VAE example."""
+    torch.manual_seed(0)
+    images = datasets.MNIST(
+        _find_root(None), train=True, transform=transforms.ToTensor()
+    )
+    loader = DataLoader(images, batch_size=BATCH_SIZE, shuffle=True)
+    test_images = load_images("mnist").test_images
+    model = VAE(20)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    seconds, n_images, reached = 0.0, 0, float("inf")
+    while reached > GOAL:
+        started = time.perf_counter()
+        for x, _ in loader:
+            loss = negative_elbo(model, x).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            n_images += len(x)
+        seconds += time.perf_counter() - started  # the test is not on the clock
+        reached = -mean_elbo(model, test_images).elbo
+    return seconds, n_images, reached
+
+
+def train_with_fit(epochs, lr, schedule, mean_image):
+    data = load_images("mnist")
+    torch.manual_seed(0)
+    model = VAE(20)
+    if mean_image:
+        model.start_at_mean_image(data.train_images)
+    steps = round(epochs * len(data.train_images) / BATCH_SIZE)
+    options = {"batch_size": BATCH_SIZE, "lr": lr, "schedule": schedule}
+    history = fit(
+        model, negative_elbo, data.train_images, steps=steps, quiet=True, **options
+    )
+    reached = -mean_elbo(model, data.test_images).elbo
+    return history.seconds, steps * BATCH_SIZE, reached
+
+
+def time_one_pass(n_hidden, latent_dim, n_images):
+    """Seconds for one pass over `n_images`."""
+    images = load_images("mnist").train_images[:n_images]
+    torch.manual_seed(0)
+    model = VAE(latent_dim, hidden_sizes=(n_hidden,))
+    steps = n_images // BATCH_SIZE
+    history = fit(model, negative_elbo, images, steps=steps, quiet=True)
+    return history.seconds, steps * BATCH_SIZE
+
+
+def flops_per_image(n_hidden=400, latent_dim=20):
+    """Multiplications and additions of all matrix products of one training step."""
+    pixels = 784 * n_hidden
+    codes = 3 * latent_dim * n_hidden  # mu, logvar, and the decoder's first layer
+    # Forward, gradient of the weights, gradient of the input; none for the image.
+    return 2 * (2 * pixels + 3 * pixels + 3 * codes)
+
+
+def matmul_peak():
+    """Operations per second of this machine's matrix product, the best of several."""
+    a = torch.randn(2048, 2048)
+    fastest = float("inf")
+    for _ in range(10):
+        started = time.perf_counter()
+        a @ a
+        fastest = min(fastest, time.perf_counter() - started)
+    return 2 * 2048**3 / fastest
+
+
+def measure(function, *args):
+    """Run in a process of its own; the result and its peak memory in MiB."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_with_memory, function, args).result()
+
+
+def _with_memory(function, args):
+    result = function(*args)
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def race():
+    rows = {
+        "plain: DataLoader, Adam 1e-3": (train_plainly,),
+        "fit: data in memory, Adam 1e-3": (train_with_fit, 10, 1e-3, "constant", False),
+        "fit: one cycle to 8e-3": (train_with_fit, 3, 8e-3, "one-cycle", True),
+    }
+    peak, _ = measure(matmul_peak)
+    print(f"matrix products: {peak / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} ")
+    print(f"{'':32s} seconds  ratio  images/s  of peak   MiB  test −ELBO")
+    plain_seconds = None
+    for name, call in rows.items():
+        (seconds, n_images, reached), memory = measure(*call)
+        plain_seconds = plain_seconds or seconds
+        speed = n_images / seconds
+        share = speed * flops_per_image() / peak
+        print(
+            f"{name:32s} {seconds:7.1f} {plain_seconds / seconds:5.1f}× {speed:9,.0f}"
+            f" {share:8.0%} {memory:5.0f} {reached:8.2f}",
+            "" if reached <= GOAL else f"(above {GOAL})",
+        )
+
+
+def growth():
+    settings = [(n, 20, 60_000) for n in (100, 200, 400, 800, 1600)]
+    settings += [(400, d, 60_000) for d in (2, 20, 200)]
+    settings += [(400, 20, n) for n in (7_500, 15_000, 30_000, 60_000)]
+    print("\none pass:  hidden  latent  images  seconds  images/s   MiB")
+    for n_hidden, latent_dim, n_images in settings:
+        (seconds, done), memory = measure(time_one_pass, n_hidden, latent_dim, n_images)
+        print(
+            f"{n_hidden:17d} {latent_dim:7d} {n_images:7,d} {seconds:8.2f}"
+            f" {done / seconds:9,.0f} {memory:5.0f}"
+        )
+
+
+if __name__ == "__main__":
+    race()
+    if "--race" not in sys.argv:
+        growth()
