@@ -48,6 +48,7 @@ function showLatent(model, body, setup) {
   const controls = add(hasMap ? side : body, "div", `vae-controls${wide}`);
   if (hasMap) {
     if (setup.background === "manifold") paintManifold(plane, decode, setup.decoder.side);
+    plane.drawAxes();
     paintCodes(plane, setup);
   }
   const point = Float64Array.from(model.get("z"));
@@ -78,7 +79,7 @@ function showLatent(model, body, setup) {
       drawCross(plane, point, setup.background === "manifold" ? RED : INK);
     }
     sliders.forEach((slider, d) => slider.show(point[d]));
-    readOut(point.length > 12 ? "" : `z = (${[...point].map(format).join(", ")})`);
+    readOut(point.length > 12 ? "" : `z = (${Array.from(point, (value) => format(value)).join(", ")})`);
   }
 
   draw();
@@ -131,7 +132,6 @@ function paintManifold(plane, decode, side, nTiles = 18) {
       context.drawImage(tile.canvas, x, y, width / nTiles, height / nTiles);
     }
   }
-  plane.drawAxes(); // the frame again, over the tiles
 }
 
 function drawCross({ context, toPixels }, z, color) {
@@ -155,14 +155,15 @@ function showPosterior(model, body, setup) {
   const measure = makeMeter(setup);
   const plane = makePlane(body, setup.window, ["z₁", "z₂"], setup.alt);
   paintPosterior(plane, setup);
+  plane.drawAxes();
   const panel = add(body, "div", "vae-side vae-posterior");
   const pictures = add(panel, "div", "vae-pictures");
   makePicture(pictures, side, "image x").draw(floatsOf(setup.image));
-  const picture = makePicture(pictures, side, "decoded mean of q");
+  const picture = makePicture(pictures, side, "decoded μ");
   const bars = makeBars(panel, setup.log_px);
   const controls = add(panel, "div", "vae-controls");
   const q = { mu: [...model.get("mu")], sigma: [...model.get("sigma")] };
-  const limits = { mu: setup.mu_limits, sigma: [setup.sigma_limits, setup.sigma_limits] };
+  const { limits } = setup;
   const sliders = ["mu", "sigma"].flatMap((part) => [0, 1].map((d) => ({
     part, d, ...makeSlider(controls, `${part === "mu" ? "μ" : "σ"}${"₁₂"[d]}`,
       ...limits[part][d], (value) => set(part, d, value)),
@@ -280,7 +281,6 @@ function paintPosterior(plane, { grid, log_px_z, window: [[left, right], [bottom
     context.setLineDash([]);
   });
   paintInset(plane, [[left, right], [bottom, top]]);
-  plane.drawAxes();
 }
 
 /** Where the window lies in the prior's plane: a small chart in the corner. */
@@ -336,7 +336,7 @@ function drawEllipse({ context, toPixels, scale }, { mu, sigma }, handles) {
 function makeBars(parent, logPx, width = 380, height = 108) {
   const { context } = makeCanvas(parent, width, height, "vae-bars", {
     role: "img", "aria-label": "Bars: the ELBO and the KL divergence add up to log p(x)" });
-  const [left, right, top, bar] = [14, width - 48, 34, 26];
+  const [left, middle, right, top, bar] = [14, 150, width - 48, 34, 26];
   const low = logPx - 30;
   const toX = (nats) => left + ((nats - low) / 30) * (right - left);
   return (elbo, kl) => {
@@ -352,10 +352,14 @@ function makeBars(parent, logPx, width = 380, height = 108) {
     context.fillRect(right - 1, top - 8, 2, bar + 16);
     context.font = `13px ${FONT}`;
     [context.textBaseline, context.textAlign] = ["middle", "left"];
-    context.fillText(`ELBO ${format(elbo)}`, left, top - 20);
-    if (isOff) context.fillText("◀", left - 12, top + bar / 2);
-    context.textAlign = "center";
-    context.fillText(`KL(q ‖ p(z|x)) ${format(kl)}`, (left + right) / 2 + 24, top - 20);
+    context.fillText(`ELBO ${format(elbo)}`, left + 16, top - 20);
+    context.fillText(`KL(q ‖ p(z|x)) ${format(kl)}`, middle + 16, top - 20);
+    if (isOff) context.fillText("◀", left - 13, top + bar / 2);
+    context.fillStyle = BLUE;
+    context.fillRect(left, top - 26, 11, 11);
+    context.fillStyle = ORANGE;
+    context.fillRect(middle, top - 26, 11, 11);
+    context.fillStyle = INK;
     context.textAlign = "right";
     context.fillText(`log p(x) ${format(logPx)}`, width - 4, top + bar + 38);
     context.font = `11px ${FONT}`;
@@ -450,7 +454,6 @@ function makePlane(parent, limits, names, alt) {
   };
   background.context.fillStyle = "white";
   background.context.fillRect(0, 0, PLANE, PLANE);
-  plane.drawAxes();
   return plane;
 }
 

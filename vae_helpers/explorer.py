@@ -41,9 +41,9 @@ _MOST_CODES = 20_000  # more dots would only hide one another
 class Numbers(traitlets.TraitType):
     """A trait of so many finite numbers, kept as a list; takes arrays and tensors."""
 
-    def __init__(self, bounds: str = "", **kwargs):
-        super().__init__(default_value=[], **kwargs)
-        self._bounds = bounds  # the owner's attribute with (lowest, highest) of each
+    def __init__(self, *, within_limits: bool = False):
+        super().__init__(default_value=[])
+        self._within_limits = within_limits
 
     def validate(self, owner, value) -> list[float]:
         """The value as a list, or a `TraitError` that says what is wrong."""
@@ -57,12 +57,12 @@ class Numbers(traitlets.TraitType):
             )
         if not np.isfinite(numbers).all():
             raise traitlets.TraitError(f"{self.name} is {value!r}: not finite")
-        ends = getattr(owner, self._bounds) if self._bounds else []
-        for number, (low, high) in zip(numbers, ends, strict=bool(ends)):
-            if not low <= number <= high:
+        if self._within_limits:
+            low, high = np.transpose(owner.limits[self.name])
+            if ((numbers < low) | (numbers > high)).any():
                 raise traitlets.TraitError(
-                    f"{self.name} has {number:.4g}: the grid holds {low:.4g} to "
-                    f"{high:.4g}"
+                    f"{self.name} is {value!r}: the grid holds {low.round(4)} to "
+                    f"{high.round(4)}"
                 )
         return numbers.tolist()
 
@@ -70,7 +70,7 @@ class Numbers(traitlets.TraitType):
 class _Explorer(anywidget.AnyWidget):
     """What both explorers share: the module, the page of their own, the still picture.
 
-    A subclass has `n_latents`, `_alt`, `_state_names` and `_draw_still()`.
+    A subclass has `n_latents`, `limits`, `image`, `_alt` and `_draw_still()`.
     """
 
     _esm = MODULE
@@ -83,26 +83,31 @@ class _Explorer(anywidget.AnyWidget):
         It opens from the disk (file://), in its present state; without JavaScript it
         shows the still picture. Returns the path.
         """
-        state = {name: getattr(self, name) for name in self._state_names}
+        state = {name: getattr(self, name) for name in self.limits}
         write_page(
             path,
             {**state, "_setup": self._setup},
             title=self._setup["title"] or type(self).__name__,
             alt=self._alt,
-            still=to_png(self._draw_still()),
+            still=self.png,
         )
         return Path(path)
 
+    @property
+    def png(self) -> bytes:
+        """The still picture of the present state."""
+        return to_png(self._draw_still())
+
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
-        """The live widget, and a still picture for viewers without JavaScript."""
+        """The live widget, and the still picture for viewers without JavaScript."""
         live, _ = super()._repr_mimebundle_(**kwargs)
-        data, metadata = picture(self._draw_still(), self._alt)
+        data, metadata = picture(self.png, self._alt)
         return {**live, **data}, metadata
 
     def __repr__(self) -> str:
         values = (
             f"{name}=[{', '.join(f'{value:.4g}' for value in getattr(self, name))}]"
-            for name in self._state_names
+            for name in self.limits
         )
         return f"{type(self).__name__}({', '.join(values)})"
 
@@ -121,12 +126,12 @@ class LatentExplorer(_Explorer):
         (−3, 3) for a VAE without codes.
     alt: what is shown, for readers who cannot see it.
 
-    `explorer.z` reads and sets the point: D numbers. `to_html(path)` writes a page that
-    works without Python. Raises `ValueError` and `TypeError` for what does not fit.
+    `explorer.z` reads and sets the point, D numbers, and `image` is what it decodes to.
+    `to_html(path)` writes a page that works without Python. Raises `ValueError` and
+    `TypeError` for what does not fit.
     """
 
     z = Numbers().tag(sync=True)
-    _state_names = ("z",)
 
     def __init__(
         self,
@@ -153,9 +158,9 @@ class LatentExplorer(_Explorer):
         self._decode = freeze_decoder(model)
         self._codes, self._labels = _read_codes(codes, labels, n_latents)
         ends = _find_limits(limits, self._codes, n_latents, isinstance(model, VAE))
+        self.limits = {"z": ends}  # (lowest, highest) of each slider
         self._alt = alt or (
-            f"{n_latents} latents and the image they decode to{': ' if title else '.'}"
-            f"{title}"
+            f"A point in the space of {n_latents} latents, and the image it decodes to."
         )
         start = [min(max(0.0, low), high) for low, high in ends] if z is None else z
         super().__init__(z=start)
@@ -171,12 +176,16 @@ class LatentExplorer(_Explorer):
             **pack_codes(self._codes, self._labels),
         }
 
+    @property
+    def image(self) -> np.ndarray:
+        """What `z` decodes to, by PyTorch: (side, side) in [0, 1]."""
+        return self._decode([self.z])[0]
+
     def _draw_still(self) -> Figure:
         ends, names, title = (self._setup[key] for key in ("limits", "names", "title"))
-        image = self._decode([self.z])[0]
         if self.n_latents != 2:
             fig = Figure(figsize=(3.6, 3.6), layout="constrained")
-            show_image(frame := fig.subplots(), image)
+            show_image(frame := fig.subplots(), self.image)
         else:
             fig = Figure(figsize=(8, 4.4), layout="constrained")
             plane, frame = fig.subplots(1, 2)
@@ -192,7 +201,7 @@ class LatentExplorer(_Explorer):
             plane.set_aspect("equal", adjustable="box")
             plane.set_xlabel(names[0], parse_math=False)
             plane.set_ylabel(names[1], parse_math=False)
-            show_image(frame, image)
+            show_image(frame, self.image)
         spoken = ", ".join(f"{value:.2f}" for value in self.z[:6])
         frame.set_xlabel(f"z = ({spoken}{', …' if self.n_latents > 6 else ''})")
         fig.suptitle(title, parse_math=False)
@@ -217,9 +226,8 @@ class PosteriorExplorer(_Explorer):
     """
 
     n_latents = 2
-    mu = Numbers("_mu_limits").tag(sync=True)
-    sigma = Numbers("_sigma_limits").tag(sync=True)
-    _state_names = ("mu", "sigma")
+    mu = Numbers(within_limits=True).tag(sync=True)
+    sigma = Numbers(within_limits=True).tag(sync=True)
 
     def __init__(
         self,
@@ -235,8 +243,10 @@ class PosteriorExplorer(_Explorer):
         decoder, self._decode = pack_decoder(model), freeze_decoder(model)
         x = _read_image(x, next(model.parameters()))
         self.grid = posterior_grid(model, x, window=window)
-        self._mu_limits = self.grid.mu_limits
-        self._sigma_limits = [self.grid.sigma_limits] * 2
+        self.limits = {
+            "mu": self.grid.mu_limits,
+            "sigma": [self.grid.sigma_limits] * 2,
+        }
         self.encoder_q = self._clamp(*_encode_one(model, x))
         self.best_q = self._clamp(*self.grid.best_gaussian(self._starts()))
         self._alt = alt or (
@@ -260,17 +270,26 @@ class PosteriorExplorer(_Explorer):
             "log_px_z": pack_floats(self.grid.log_px_z),
             "log_px": self.grid.log_px,
             "window": self.grid.window,
-            "mu_limits": self._mu_limits,
-            "sigma_limits": self.grid.sigma_limits,
+            "limits": self.limits,
             "encoder": {"mu": self.encoder_q[0], "sigma": self.encoder_q[1]},
             "best": {"mu": self.best_q[0], "sigma": self.best_q[1]},
         }
 
+    @property
+    def image(self) -> np.ndarray:
+        """What the mean of q decodes to, by PyTorch: (28, 28) in [0, 1]."""
+        return self._decode([self.mu])[0]
+
+    @property
+    def elbo(self) -> float:
+        """The ELBO of the present q in nats, by the sum over the grid."""
+        return self.grid.elbo(*torch.tensor([self.mu, self.sigma]).double()).item()
+
     def _clamp(self, mu: list, sigma: list) -> tuple[list, list]:
         """The nearest q that the grid resolves."""
         return (
-            np.clip(mu, *np.transpose(self._mu_limits)).tolist(),
-            np.clip(sigma, *self.grid.sigma_limits).tolist(),
+            np.clip(mu, *np.transpose(self.limits["mu"])).tolist(),
+            np.clip(sigma, *np.transpose(self.limits["sigma"])).tolist(),
         )
 
     def _starts(self) -> list[tuple[list, list]]:
@@ -307,8 +326,9 @@ class PosteriorExplorer(_Explorer):
         plane.set(
             xlim=grid.window[0], ylim=grid.window[1], xlabel="$z_1$", ylabel="$z_2$"
         )
-        elbo = grid.elbo(*torch.tensor([self.mu, self.sigma]).double()).item()
-        plane.set_title(f"p(z|x), and q: ELBO {elbo:.2f}, log p(x) {grid.log_px:.2f}")
+        plane.set_title(
+            f"p(z|x), and q: ELBO {self.elbo:.2f}, log p(x) {grid.log_px:.2f}"
+        )
         show_image(frame, self._image)
         frame.set_xlabel("image x")
         fig.suptitle(self._setup["title"], parse_math=False)
