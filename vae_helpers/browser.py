@@ -1,4 +1,4 @@
-"""What the explorers send to the browser, and the page that needs nothing else.
+"""What both explorers share: what they send to the browser, and pages of their own.
 
 Weights travel once, as 16-bit whole numbers with a scale for each row: half the size,
 and the image still equals `decode` to 1/255.
@@ -13,14 +13,91 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import anywidget
 import numpy as np
 import torch
+import traitlets
 from torch import nn
 
-from vae_helpers.plots import CLASS_COLORS, to_numpy
+from vae_helpers.plots import CLASS_COLORS, picture, to_numpy, to_png
 
 _HERE = Path(__file__).parent
-MODULE, STYLE = _HERE / "explorer.js", _HERE / "explorer.css"
+_MODULE, _STYLE = _HERE / "explorer.js", _HERE / "explorer.css"
+
+
+class Numbers(traitlets.TraitType):
+    """A trait of so many finite numbers, kept as a list; takes arrays and tensors."""
+
+    def __init__(self, *, within_limits: bool = False):
+        super().__init__(default_value=[])
+        self._within_limits = within_limits
+
+    def validate(self, owner, value) -> list[float]:
+        """The value as a list, or a `TraitError` that says what is wrong."""
+        try:
+            numbers = np.asarray(to_numpy(value), dtype=float)
+        except (TypeError, ValueError):
+            numbers = np.empty(())
+        if numbers.shape != (owner.n_latents,):
+            raise traitlets.TraitError(
+                f"{self.name} is {value!r}: it must be {owner.n_latents} numbers"
+            )
+        if not np.isfinite(numbers).all():
+            raise traitlets.TraitError(f"{self.name} is {value!r}: not finite")
+        if self._within_limits:
+            low, high = np.transpose(owner.limits[self.name])
+            if ((numbers < low) | (numbers > high)).any():
+                raise traitlets.TraitError(
+                    f"{self.name} is {value!r}: the grid holds {low.round(4)} to "
+                    f"{high.round(4)}"
+                )
+        return numbers.tolist()
+
+
+class Explorer(anywidget.AnyWidget):
+    """What both explorers share: the module, the page of their own, the still picture.
+
+    A subclass has `n_latents`, `limits` (its synced traits → (lowest, highest) of each
+    number), `image`, `_alt` and `_draw_still()`.
+    """
+
+    _esm = _MODULE
+    _css = _STYLE
+    _setup = traitlets.Dict().tag(sync=True)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the explorer as one page that needs no network and no kernel.
+
+        It opens from the disk (file://), in its present state; without JavaScript it
+        shows the still picture. Returns the path.
+        """
+        state = {name: getattr(self, name) for name in self.limits}
+        _write_page(
+            path,
+            {**state, "_setup": self._setup},
+            title=self._setup["title"] or type(self).__name__,
+            alt=self._alt,
+            still=self.png,
+        )
+        return Path(path)
+
+    @property
+    def png(self) -> bytes:
+        """The still picture of the present state."""
+        return to_png(self._draw_still())
+
+    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+        """The live widget, and the still picture for viewers without JavaScript."""
+        live, _ = super()._repr_mimebundle_(**kwargs)
+        data, metadata = picture(self.png, self._alt)
+        return {**live, **data}, metadata
+
+    def __repr__(self) -> str:
+        values = (
+            f"{name}=[{', '.join(f'{value:.4g}' for value in getattr(self, name))}]"
+            for name in self.limits
+        )
+        return f"{type(self).__name__}({', '.join(values)})"
 
 
 def pack_decoder(model: nn.Module) -> dict:
@@ -42,10 +119,12 @@ def pack_decoder(model: nn.Module) -> dict:
             scale = np.maximum(np.abs(weight).max(1), 1e-30) / np.float32(32767)
             floats += [scale, bias]
             integers.append(np.rint(weight / scale[:, None]).astype("<i2").ravel())
-    n_pixels = layers[-1].out_features if isinstance(layers[-1], nn.Linear) else 0
-    side = math.isqrt(n_pixels)
-    if n_pixels == 0 or side**2 != n_pixels:
-        raise TypeError("the decoder must end in an nn.Linear to a square of pixels")
+    sizes = [part["n_out"] for part in described if part["kind"] == "linear"]
+    side = math.isqrt(sizes[-1]) if sizes else 0
+    if not sizes or side**2 != sizes[-1]:
+        raise TypeError(
+            f"the decoder's layers {sizes} do not end in a square of pixels"
+        )
     is_bernoulli = getattr(model, "likelihood", "") == "bernoulli"
     return {
         "layers": described,
@@ -98,13 +177,13 @@ def pack_floats(values) -> bytes:
     return to_numpy(values).astype("<f4").tobytes()
 
 
-def write_page(path: str | Path, state: dict, *, title: str, alt: str, still: bytes):
+def _write_page(path: str | Path, state: dict, *, title: str, alt: str, still: bytes):
     """Write one page that holds the module, its state and the still picture (PNG).
 
     It opens from the disk (file://); without JavaScript it shows the still.
     """
-    style = STYLE.read_text("utf-8") + _PAGE_STYLE
-    script = MODULE.read_text("utf-8") + _PAGE_SCRIPT
+    style = _STYLE.read_text("utf-8") + _PAGE_STYLE
+    script = _MODULE.read_text("utf-8") + _PAGE_SCRIPT
     page = _PAGE.format(
         title=html.escape(title),
         style=style,
@@ -112,7 +191,7 @@ def write_page(path: str | Path, state: dict, *, title: str, alt: str, still: by
         script=script,
         script_hash=_hash(script),
         # Else "</script>" in a title would end the data.
-        state=json.dumps(state, default=_to_base64).replace("<", r"\u003c"),
+        state=json.dumps(state, default=to_base64).replace("<", r"\u003c"),
         alt=html.escape(alt),
         still=base64.b64encode(still).decode(),
     )
@@ -141,7 +220,7 @@ def _describe(layer: nn.Module | None) -> dict:
     )
 
 
-def _to_base64(value: bytes) -> dict:
+def to_base64(value: bytes) -> dict:
     return {"base64": base64.b64encode(value).decode()}
 
 

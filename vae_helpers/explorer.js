@@ -5,7 +5,7 @@
 const INK = "#1b1b1b", FAINT = "#c8c8c8", RED = "#bd1f01";
 const BLUE = "#3f90da", ORANGE = "#ffa90e";
 const PAUSE = 50; // ms between two messages to the kernel
-const MARGIN = { left: 46, right: 8, top: 8, bottom: 40 }; // around a plane, CSS pixels
+const MARGIN = { left: 46, right: 8, top: 8, bottom: 46 }; // around a square, CSS pixels
 const PLANE = 400; // its width and height with margins, CSS pixels
 const FONT = "system-ui, sans-serif";
 
@@ -19,6 +19,7 @@ function render({ model, el }) {
 }
 
 export default { render };
+export { makeDecoder, makeMeter }; // for the tests
 
 /** Stands in for the kernel's model on a page of its own. */
 export function pageModel(state) {
@@ -619,6 +620,19 @@ function makeLink(model, readers, onKernel) {
     clearTimeout(timer);
     timer = null;
   };
+  // Set and save at once: to ipywidgets, a value that is set but not yet saved looks old,
+  // and the kernel's echo of the one before would overwrite it.
+  const sendNow = () => {
+    timer = null;
+    isOwn = true;
+    try {
+      names.forEach((name) => model.set(name, readers[name]()));
+      model.save_changes();
+    } catch {
+      // The kernel is gone; the picture follows all the same.
+    }
+    isOwn = false;
+  };
   const listen = () => {
     if (isOwn) return;
     stop(); // what was still to be sent is older
@@ -626,19 +640,7 @@ function makeLink(model, readers, onKernel) {
   };
   names.forEach((name) => model.on(`change:${name}`, listen));
   return {
-    send() {
-      isOwn = true;
-      names.forEach((name) => model.set(name, readers[name]()));
-      isOwn = false;
-      timer ??= setTimeout(() => {
-        timer = null;
-        try {
-          model.save_changes();
-        } catch {
-          // The kernel is gone; the picture follows all the same.
-        }
-      }, PAUSE);
-    },
+    send: () => (timer ??= setTimeout(sendNow, PAUSE)),
     end() {
       stop();
       names.forEach((name) => model.off(`change:${name}`, listen));

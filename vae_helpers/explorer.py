@@ -5,114 +5,34 @@ The browser's half is `explorer.js`; `browser.py` sends it the weights.
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import anywidget
 import numpy as np
 import torch
-import traitlets
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from torch import Tensor
 
 from vae_helpers.browser import (
-    MODULE,
-    STYLE,
+    Explorer,
+    Numbers,
     freeze_decoder,
     pack_codes,
     pack_decoder,
     pack_floats,
-    write_page,
 )
 from vae_helpers.models import IMAGE_SHAPE, VAE, Autoencoder
 from vae_helpers.plots import (
     CLASS_COLORS,
     latent_scatter,
-    picture,
     show_image,
     to_numpy,
-    to_png,
 )
 from vae_helpers.posterior import posterior_grid
 
 _MOST_CODES = 20_000  # more dots would only hide one another
 
 
-class Numbers(traitlets.TraitType):
-    """A trait of so many finite numbers, kept as a list; takes arrays and tensors."""
-
-    def __init__(self, *, within_limits: bool = False):
-        super().__init__(default_value=[])
-        self._within_limits = within_limits
-
-    def validate(self, owner, value) -> list[float]:
-        """The value as a list, or a `TraitError` that says what is wrong."""
-        try:
-            numbers = np.asarray(to_numpy(value), dtype=float)
-        except (TypeError, ValueError):
-            numbers = np.empty(())
-        if numbers.shape != (owner.n_latents,):
-            raise traitlets.TraitError(
-                f"{self.name} is {value!r}: it must be {owner.n_latents} numbers"
-            )
-        if not np.isfinite(numbers).all():
-            raise traitlets.TraitError(f"{self.name} is {value!r}: not finite")
-        if self._within_limits:
-            low, high = np.transpose(owner.limits[self.name])
-            if ((numbers < low) | (numbers > high)).any():
-                raise traitlets.TraitError(
-                    f"{self.name} is {value!r}: the grid holds {low.round(4)} to "
-                    f"{high.round(4)}"
-                )
-        return numbers.tolist()
-
-
-class _Explorer(anywidget.AnyWidget):
-    """What both explorers share: the module, the page of their own, the still picture.
-
-    A subclass has `n_latents`, `limits`, `image`, `_alt` and `_draw_still()`.
-    """
-
-    _esm = MODULE
-    _css = STYLE
-    _setup = traitlets.Dict().tag(sync=True)
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write the explorer as one page that needs no network and no kernel.
-
-        It opens from the disk (file://), in its present state; without JavaScript it
-        shows the still picture. Returns the path.
-        """
-        state = {name: getattr(self, name) for name in self.limits}
-        write_page(
-            path,
-            {**state, "_setup": self._setup},
-            title=self._setup["title"] or type(self).__name__,
-            alt=self._alt,
-            still=self.png,
-        )
-        return Path(path)
-
-    @property
-    def png(self) -> bytes:
-        """The still picture of the present state."""
-        return to_png(self._draw_still())
-
-    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
-        """The live widget, and the still picture for viewers without JavaScript."""
-        live, _ = super()._repr_mimebundle_(**kwargs)
-        data, metadata = picture(self.png, self._alt)
-        return {**live, **data}, metadata
-
-    def __repr__(self) -> str:
-        values = (
-            f"{name}=[{', '.join(f'{value:.4g}' for value in getattr(self, name))}]"
-            for name in self.limits
-        )
-        return f"{type(self).__name__}({', '.join(values)})"
-
-
-class LatentExplorer(_Explorer):
+class LatentExplorer(Explorer):
     """A point in latent space, moved by hand, and the image that it decodes to.
 
     model: a `VAE` or an `Autoencoder`; the explorer keeps its weights as they are now.
@@ -208,7 +128,7 @@ class LatentExplorer(_Explorer):
         return fig
 
 
-class PosteriorExplorer(_Explorer):
+class PosteriorExplorer(Explorer):
     """One image's exact posterior p(z|x), and a Gaussian q to lay over it by hand.
 
     Bars show the ELBO and KL(q ‖ p(z|x)), each by a sum of its own over the grid:
@@ -308,15 +228,19 @@ class PosteriorExplorer(_Explorer):
     def _draw_still(self) -> Figure:
         grid, (z1, z2) = self.grid, self.grid.axes()
         log_joint = grid.log_px_z - 0.5 * (z2[:, None] ** 2 + z1**2)
-        density = (log_joint - log_joint.max()).exp()
+        density = (log_joint - log_joint.max()).exp().sqrt().numpy()
         fig = Figure(figsize=(8, 4.4), layout="constrained")
         plane, frame = fig.subplots(1, 2, width_ratios=[2, 1])
-        half = grid.step / 2
+        edges = [
+            z[end].item() + side * grid.step / 2
+            for z in (z1, z2)
+            for end, side in ((0, -1), (-1, 1))
+        ]
         plane.imshow(
-            density.sqrt(),
+            density,
             origin="lower",
             cmap="Blues",
-            extent=[z1[0] - half, z1[-1] + half, z2[0] - half, z2[-1] + half],
+            extent=edges,
         )
         for deviations in (1, 2):
             width, height = (2 * deviations * value for value in self.sigma)
