@@ -20,10 +20,12 @@ from browser import (
     write_notebook,
 )
 from explorer_models import MODELS, make_model
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 import vae_helpers
 from vae_helpers.browser import pack_decoder, to_base64
+from vae_helpers.plots import CLASS_COLORS
 from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
 
 pytestmark = skip_without_browser
@@ -233,6 +235,44 @@ def test_the_page_follows_pointer_touch_and_keys(browser, tmp_path):
     page.context.close()
 
 
+def map_pixels(page):
+    """The map as drawn, on a screen of single density: (400, 400, 3)."""
+    values = page.locator(".vae-map").evaluate(
+        """(canvas) => Array.from(canvas.getContext('2d').getImageData(
+            0, 0, canvas.width, canvas.height).data)"""
+    )
+    return np.array(values).reshape(400, 400, 4)[:, :, :3]
+
+
+def test_the_manifold_lies_where_its_points_are(browser, tmp_path):
+    explorer = LatentExplorer(make_model("tanh"), background="manifold", limits=(-3, 3))
+    page, _, _ = open_page(browser, explorer.to_html(tmp_path / "page.html"))
+    drawn = map_pixels(page)
+    size = 346 / 18
+    for row, column in [(0, 0), (0, 17), (17, 0), (2, 9), (15, 4)]:
+        explorer.z = [-3 + (column + 0.5) / 3, 3 - (row + 0.5) / 3]
+        top, left = round(8 + row * size), round(46 + column * size)
+        tile = drawn[top + 1 : top + 18, left + 1 : left + 18].mean()
+        expected = 255 * (1 - explorer.image[2:26, 2:26].mean())
+        assert tile == pytest.approx(expected, abs=6)
+    page.context.close()
+
+
+def test_codes_lie_where_they_are_in_the_colour_of_their_class(browser, tmp_path):
+    codes = torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, -2.0], [1.0, -2.2]])
+    labels = torch.tensor([4, 4, 7, 7])
+    explorer = LatentExplorer(make_model("relu"), codes, labels, limits=(-3, 3))
+    page, _, _ = open_page(browser, explorer.to_html(tmp_path / "page.html"))
+    drawn = map_pixels(page)
+    for z, label in [((2, 1), 4), ((1, -2.1), 7)]:
+        x, y = round(46 + 346 * (z[0] + 3) / 6), round(8 + 346 * (3 - z[1]) / 6)
+        ring = drawn[y - 12 : y - 7, x].astype(float)
+        color = 255 * np.array(to_rgb(CLASS_COLORS[label]))
+        assert np.abs(ring - color).sum(axis=1).min() < 30, label
+        assert (drawn[y - 5 : y + 6, x - 5 : x + 6] < 90).any()  # the numeral
+    page.context.close()
+
+
 def test_without_javascript_the_page_shows_the_still_picture(browser, tmp_path):
     explorer = LatentExplorer(make_model("relu"), alt="A still map.")
     path = explorer.to_html(tmp_path / "page.html")
@@ -282,8 +322,8 @@ def test_the_posterior_page_is_dragged_widened_and_put_back(browser, tmp_path):
     new = [mu[0] - half / 8, mu[1] + half / 10]
     drag([mu[0] + sigma[0] / 2, mu[1]], [new[0] + sigma[0] / 2, new[1]])
     wait_until(lambda: is_at(new, sigma))
-    drag([new[0] + sigma[0], new[1]], [new[0] + 1.5 * sigma[0], new[1]])
-    wait_until(lambda: is_at(new, [1.5 * sigma[0], sigma[1]]))
+    drag([new[0] + sigma[0], new[1]], [new[0] + 0.6 * sigma[0], new[1]])
+    wait_until(lambda: is_at(new, [0.6 * sigma[0], sigma[1]]))
     page.wait_for_timeout(200)
     assert adds_up()
     page.get_by_role("button", name="best Gaussian").click()
@@ -321,12 +361,12 @@ def page(browser, tmp_path_factory):
 
 
 def run_again(page, index):
-    """Run a cell and wait until its number has changed."""
+    """Run a cell and wait until it has a number again."""
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").nth(index)
-    before = prompt.inner_text()
+    prompt.evaluate("(element) => (element.textContent = '')")
     page.locator(".cm-content").nth(index).click()
     page.keyboard.press("Control+Enter")
-    wait_until(lambda: prompt.inner_text() not in (before, "[*]:"), 30)
+    wait_until(lambda: prompt.inner_text() not in ("", "[*]:"), 30)
 
 
 def read_in_python(page):
@@ -395,14 +435,6 @@ def test_each_of_ten_sliders_moves_its_own_explorer(page):
     assert found == [1.5, -0.5]
 
 
-def test_a_burst_of_moves_ends_in_python_at_the_last(page):
-    measure_latency(page)
-    text = page.locator(".vae-explorer").first.locator("output").all_inner_texts()
-    page.wait_for_timeout(300)
-    found, _ = read_in_python(page)
-    assert [f"{value:.2f}".replace("-", "−") for value in found] == text
-
-
 def measure_latency(page, moves=200):
     """Milliseconds from pointer event to drawn canvas, both canvases read back."""
     press_on_map(page, 219, 181)
@@ -434,12 +466,16 @@ def measure_latency(page, moves=200):
     return np.sort(times)
 
 
-def test_the_picture_follows_within_one_frame(page):
+def test_the_picture_follows_within_a_frame_and_python_ends_at_the_last_value(page):
     """The target is a median of 5 ms and 17 ms at worst; a busy machine gets slack."""
     times = measure_latency(page)
+    text = page.locator(".vae-explorer").first.locator("output").all_inner_texts()
     print(f"median {np.median(times):.1f} ms, worst {times[-1]:.1f} ms")
     assert np.median(times) <= 10
     assert times[-2] <= 50  # the one worst may be someone else's garbage collection
+    page.wait_for_timeout(300)
+    found, _ = read_in_python(page)
+    assert [f"{value:.2f}".replace("-", "−") for value in found] == text
 
 
 def test_running_the_cell_again_gives_a_fresh_explorer(page):

@@ -25,7 +25,8 @@ from torch import nn
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
 from torch.distributions.kl import kl_divergence
 
-from vae_helpers.browser import pack_decoder
+from vae_helpers.browser import freeze_decoder, pack_decoder
+from vae_helpers.explorer import tile_plane
 from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.posterior import posterior_grid
 from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
@@ -203,6 +204,17 @@ def test_the_still_picture_shows_the_decoded_image_and_follows_z(options):
     assert {WIDGET, "image/png", "text/plain"} <= set(data)
     assert metadata["image/png"]["alt"] == data["text/plain"]
     assert len(data["text/plain"]) >= 20
+
+
+def test_the_still_manifold_has_each_image_in_its_place():
+    model = make_model("relu")
+    ends = [(-3, 3), (0, 6)]
+    tiles = tile_plane(freeze_decoder(model), ends, n_tiles=3)
+    for row, column, z in [(0, 0, (-2, 5)), (0, 2, (2, 5)), (2, 1, (0, 1))]:
+        tile = tiles[28 * row : 28 * row + 28, 28 * column : 28 * column + 28]
+        with torch.no_grad():
+            expected = model.pixel_means(torch.tensor([z]).float())[0, 0]
+        np.testing.assert_allclose(tile, expected, atol=1e-5)
 
 
 CELL = """

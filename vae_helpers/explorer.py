@@ -110,8 +110,8 @@ class LatentExplorer(Explorer):
             fig = Figure(figsize=(8, 4.4), layout="constrained")
             plane, frame = fig.subplots(1, 2)
             if self._setup["background"] == "manifold":
-                plane.imshow(_tile(self._decode, ends), vmin=0, vmax=1, cmap="gray_r",
-                             extent=[*ends[0], *ends[1]])  # fmt: skip
+                tiles, extent = tile_plane(self._decode, ends), [*ends[0], *ends[1]]
+                plane.imshow(tiles, vmin=0, vmax=1, cmap="gray_r", extent=extent)
             elif self._labels is not None:
                 latent_scatter(self._codes, self._labels, title="", ax=plane)
             elif self._codes is not None:
@@ -259,7 +259,7 @@ class PosteriorExplorer(Explorer):
         return fig
 
 
-def _tile(decode: Callable, ends: Sequence, n_tiles: int = 18) -> np.ndarray:
+def tile_plane(decode: Callable, ends: Sequence, n_tiles: int = 18) -> np.ndarray:
     """One picture of the plane: its square tiles, each decoded at its centre."""
     shares = (np.arange(n_tiles) + 0.5) / n_tiles
     z1, z2 = (low + (high - low) * shares for low, high in ends)

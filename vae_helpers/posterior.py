@@ -156,7 +156,7 @@ def _find_window(log_joint: Tensor, axis: Tensor, mu: Tensor, sigma: Tensor):
     corners = []
     for d, shown in enumerate((seen.any(0), seen.any(1))):
         places = axis[shown]
-        reach = 2.5 * sigma[d].clamp(max=1.0)
+        reach = 3.2 * sigma[d].clamp(max=1.0)  # more than three: see `sigma_limits`
         corners.append(
             torch.stack(
                 [
