@@ -124,6 +124,7 @@ function paintCodes(plane, { codes, background, classes }) {
 function paintManifold(plane, decode, side, nTiles = 18) {
   const tile = makeImage(side);
   const { context } = plane.background;
+  context.imageSmoothingQuality = "high";
   const [left, top, width, height] = plane.box;
   for (let row = 0; row < nTiles; row++) {
     for (let column = 0; column < nTiles; column++) {
