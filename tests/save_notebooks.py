@@ -26,7 +26,7 @@ METADATA = {
 }
 # Run after the last cell and not saved: each slider still moves its own picture.
 DRIVE_SLIDERS = """
-from vae_helpers.widgets import SliderDemo
+from vae_helpers.widgets import LatentExplorer, PosteriorExplorer, SliderDemo
 
 for demo in [shown for shown in Out.values() if isinstance(shown, SliderDemo)]:
     for slider in demo.sliders.values():
@@ -35,6 +35,19 @@ for demo in [shown for shown in Out.values() if isinstance(shown, SliderDemo)]:
             pictures.add(bytes(demo.png))
             assert not demo.error, demo.error
         assert len(pictures) == 2, f"{slider.description} moves nothing"
+
+# The browser moves an explorer by setting these traits.
+explorers = (LatentExplorer, PosteriorExplorer)
+for explorer in [shown for shown in Out.values() if isinstance(shown, explorers)]:
+    for name, limits in explorer.limits.items():
+        for index, ends in enumerate(limits):
+            pictures = set()
+            for end in ends:
+                numbers = list(getattr(explorer, name))
+                numbers[index] = end
+                setattr(explorer, name, numbers)
+                pictures.add((explorer.image.tobytes(), explorer.png))
+            assert len(pictures) == 2, f"{name}[{index}] moves nothing"
 """
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

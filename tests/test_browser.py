@@ -3,29 +3,17 @@
 Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in CI.
 """
 
-import contextlib
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-
-import nbformat
 import pytest
-from save_notebooks import METADATA
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-MISSING = "no Chromium" if CHROMIUM is None else ""
-try:
-    from playwright.sync_api import TimeoutError, sync_playwright
-except ImportError:
-    MISSING = "playwright is not installed: pip install -e '.[browser]'"
-
-pytestmark = pytest.mark.skipif(
-    bool(MISSING) and not os.environ.get("CI"), reason=f"opens a browser; {MISSING}"
+from browser import (
+    chromium,
+    jupyterlab,
+    run_cell,
+    skip_without_browser,
+    wait_until,
+    write_notebook,
 )
+
+pytestmark = skip_without_browser
 
 DEMO = """
 import matplotlib.pyplot as plt
@@ -50,63 +38,20 @@ slider_demo(fig, update, alt="A square that turns black.", grey=(0.0, 1.0, 0.2))
 def lab(tmp_path_factory):
     """The address of a JupyterLab that has the demo in a notebook."""
     folder = tmp_path_factory.mktemp("lab")
-    cells = [nbformat.v4.new_code_cell(DEMO.strip())]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
-    nbformat.write(notebook, folder / "demo.ipynb")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    options = {"ServerApp.port": port, "ServerApp.ip": "127.0.0.1"}
-    options |= {"IdentityProvider.token": "", "ServerApp.root_dir": folder}
-    command += [f"--{key}={value}" for key, value in options.items()]
-    log = (folder / "lab.log").open("wb")
-    server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api/status", server)
-        yield f"http://127.0.0.1:{port}/lab"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def wait_for(url, server, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "JupyterLab ended"
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(url, timeout=2)
-        time.sleep(0.2)
-    raise AssertionError("JupyterLab did not answer")
+    write_notebook(folder / "demo.ipynb", DEMO)
+    with jupyterlab(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def page(lab):
     """The demo's notebook, run, in a window as large as a projector's."""
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-sync"]
-    quiet += ["--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{lab}/tree/demo.ipynb?reset")
-        run_first_cell(page)
+        run_cell(page, page.locator(".widget-image"))
+        wait_until(lambda: shade(page) is not None)
         yield page
-        browser.close()
-
-
-def run_first_cell(page, seconds=90):
-    """Press Control + Enter, again if JupyterLab was not yet ready to hear it."""
-    picture = page.locator(".widget-image")
-    deadline = time.monotonic() + seconds
-    while not picture.count() and time.monotonic() < deadline:
-        with contextlib.suppress(TimeoutError):
-            if page.locator(".jp-Dialog").count():  # "select a kernel", if it was slow
-                page.keyboard.press("Enter")
-            if "*" not in page.locator(".jp-InputPrompt").first.inner_text():
-                page.locator(".cm-content").first.click(timeout=3000)
-                page.keyboard.press("Control+Enter")
-            picture.wait_for(timeout=3000)
-    wait_until(lambda: shade(page) is not None)
 
 
 def shade(page):
@@ -127,13 +72,6 @@ def shade(page):
 
 def is_near(page, white, tolerance):
     return abs((shade(page) or 0) - 255 * white) < tolerance
-
-
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not (done := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert done
 
 
 def test_a_dragged_slider_changes_the_picture(page):

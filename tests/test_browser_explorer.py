@@ -1,0 +1,512 @@
+"""Explorers in a real browser: in JupyterLab, and as pages of their own.
+
+Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in CI.
+"""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import (
+    chromium,
+    jupyterlab,
+    run_cell,
+    skip_without_browser,
+    wait_until,
+    write_notebook,
+)
+from explorer_models import MODELS, make_model
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+import vae_helpers
+from vae_helpers.browser import pack_decoder, to_base64
+from vae_helpers.plots import CLASS_COLORS
+from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
+
+pytestmark = skip_without_browser
+MODULE = Path(vae_helpers.__file__).with_name("explorer.js")
+CELLS = [
+    """
+import sys
+sys.path.insert(0, TESTS)
+import torch
+from explorer_models import make_model
+from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
+codes = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+labels = torch.arange(500) % 10
+model = make_model("relu")
+explorer = LatentExplorer(model, codes, labels, title="<b>A map</b>", limits=(-4, 4))
+explorer
+""",
+    "print('read', explorer.z, two.z)",
+    "explorer.z = [1.5, -0.5]",
+    "two = LatentExplorer(make_model('ten')); two",
+]
+
+
+# ── the module on its own ───────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def script(browser):
+    """An empty page that can call the module's functions: `script(body, argument)`."""
+    page = browser.new_page()
+    code = base64.b64encode(MODULE.read_bytes()).decode()
+    address = f"data:text/javascript;base64,{code}"
+
+    def call(body, argument):
+        text = json.dumps(argument, default=to_base64)
+        return page.evaluate(
+            f"""async (text) => {{
+                const module = await import("{address}");
+                return (({body}))(module, JSON.parse(text));
+            }}""",
+            text,
+        )
+
+    yield call
+    page.close()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_browser_decodes_what_python_decodes(script, name):
+    model = make_model(name)
+    packed = pack_decoder(model)
+    z = 2 * torch.randn(20, packed["layers"][0]["n_in"])
+    images = script(
+        "(module, [packed, points]) => points.map("
+        "(z) => [...module.makeDecoder(packed)(z)])",
+        [packed, z.tolist()],
+    )
+    with torch.no_grad():
+        means = model.decode(z) if name == "autoencoder" else model.pixel_means(z)
+    expected = means.clamp(0, 1).flatten(1).numpy()
+    assert np.abs(np.array(images) - expected).max() < 0.5 / 255
+    assert expected.std(axis=0).max() > 0.05  # the images do differ
+
+
+@pytest.mark.parametrize("name", ["relu", "linear"])
+def test_elbo_and_kl_add_up_to_log_px_wherever_q_is_put(script, name):
+    model = make_model(name)
+    with torch.no_grad():
+        x = model.pixel_means(torch.tensor([[0.4, -0.9]]))[0].clamp(0, 1).round()
+    explorer = PosteriorExplorer(model, x)
+    rng = np.random.default_rng(0)
+    mu, sigma = explorer.limits["mu"], explorer.limits["sigma"]
+    draws = [
+        {
+            "mu": rng.uniform(*np.transpose(mu)).tolist(),
+            "sigma": rng.uniform(*np.transpose(sigma)).tolist(),
+        }
+        for _ in range(40)
+    ]
+    narrow, wide = sigma[0]
+    for m1 in mu[0]:  # the corners of what the sliders allow
+        for m2 in mu[1]:
+            for s in ([narrow, narrow], [wide, wide], [narrow, wide]):
+                draws.append({"mu": [m1, m2], "sigma": s})
+    found = script(
+        "(module, [setup, draws]) => draws.map(module.makeMeter(setup))",
+        [explorer._setup, draws],
+    )
+    for q, terms in zip(draws, found, strict=True):
+        total = terms["elbo"] + terms["kl"]
+        assert total == pytest.approx(explorer.grid.log_px, abs=1e-3)
+        assert terms["kl"] > -1e-3
+        explorer.mu, explorer.sigma = q["mu"], q["sigma"]
+        assert terms["elbo"] == pytest.approx(explorer.elbo, abs=1e-3)
+    best, _ = script(
+        "(module, [setup, draws]) => draws.map(module.makeMeter(setup))",
+        [explorer._setup, [explorer._setup["best"], explorer._setup["encoder"]]],
+    )
+    assert best["elbo"] >= max(terms["elbo"] for terms in found) - 1e-6
+
+
+# ── pages of their own ──────────────────────────────────────────────────────────────
+
+
+def open_page(browser, path, **options):
+    """The page from the disk, without a network; a list of what it asked for."""
+    context = browser.new_context(offline=True, **options)
+    page = context.new_page()
+    asked, faults = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "console",
+        lambda message: message.type == "error" and faults.append(message.text),
+    )
+    page.goto(path.as_uri())
+    return page, asked, faults
+
+
+def pixels(page, index=-1, picture=".vae-picture canvas"):
+    """What a picture's canvas shows, 0 black to 255 white: (28, 28)."""
+    values = (
+        page.locator(picture)
+        .all()[index]
+        .evaluate(
+            """(canvas) => Array.from(canvas.getContext('2d').getImageData(
+            0, 0, canvas.width, canvas.height).data).filter((_, i) => i % 4 == 0)"""
+        )
+    )
+    return np.array(values).reshape(28, 28)
+
+
+def shows(page, image):
+    return np.abs(pixels(page) / 255 - (1 - image)).max() <= 1 / 255
+
+
+def read_out(page):
+    return page.locator(".vae-readout").first.inner_text()
+
+
+def press_on_map(page, x, y, index=0):
+    box = page.locator(".vae-map").nth(index).bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky", "tanh", "ten", "autoencoder"])
+def test_the_page_draws_what_python_decodes_and_asks_for_nothing(
+    browser, name, tmp_path
+):
+    model = make_model(name)
+    n = model.decoder[0].in_features
+    z = [0.7, -1.3, 0.2, 1.0, -0.4, 0.9, -1.1, 0.3, 0.5, -0.6][:n]
+    explorer = LatentExplorer(model, z=z, limits=(-3, 3), title="<i>A page</i>")
+    path = explorer.to_html(tmp_path / "page.html")
+    assert path.stat().st_size < 2_000_000
+    page, asked, faults = open_page(browser, path)
+    assert shows(page, explorer.image)
+    for d in range(n):  # every slider is alive
+        slider = page.get_by_role("slider").nth(d)
+        slider.focus()
+        page.keyboard.press("Home" if d % 2 else "End")
+        z[d] = -3.0 if d % 2 else 3.0
+        explorer.z = z
+        wait_until(lambda: shows(page, explorer.image))
+        assert slider.get_attribute("aria-valuetext") == ("−3.00" if d % 2 else "3.00")
+    page.get_by_role("button", name="reset").click()
+    explorer.z = explorer._setup["start"]
+    wait_until(lambda: shows(page, explorer.image))
+    assert page.get_by_role("heading").inner_text() == "<i>A page</i>"
+    assert [url for url in asked if url != path.as_uri()] in ([], ["data:,"])
+    assert faults == []
+    page.context.close()
+
+
+def test_the_page_follows_pointer_touch_and_keys(browser, tmp_path):
+    explorer = LatentExplorer(make_model("relu"), background="manifold", limits=(-3, 3))
+    page, _, faults = open_page(
+        browser, explorer.to_html(tmp_path / "page.html"), has_touch=True
+    )
+    box = page.locator(".vae-map").bounding_box()
+    # On the canvas the plane goes from 46 to 392 and, downwards, from 8 to 354.
+    page.touchscreen.tap(box["x"] + 46 + 346 * 0.75, box["y"] + 8 + 346 * 0.25)
+    wait_until(lambda: read_out(page) == "z = (1.50, 1.50)")
+    page.keyboard.press("ArrowLeft")  # the tap has given the map the focus
+    page.keyboard.press("Shift+ArrowDown")
+    wait_until(lambda: read_out(page) == "z = (1.40, 1.00)")
+    explorer.z = [1.4, 1.0]
+    wait_until(lambda: shows(page, explorer.image))
+    press_on_map(page, 200, 200)
+    page.mouse.move(box["x"] + 5000, box["y"] - 5000)  # far outside: to the corner
+    wait_until(lambda: read_out(page) == "z = (3.00, 3.00)")
+    page.mouse.up()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.wait_for_timeout(200)
+    assert read_out(page) == "z = (3.00, 3.00)"
+    assert page.locator(".vae-map").get_attribute("role") == "application"
+    assert "Arrow keys" in page.locator(".vae-map").get_attribute("aria-label")
+    assert page.locator(".vae-readout").get_attribute("aria-live") == "polite"
+    assert faults == []
+    page.context.close()
+
+
+def map_pixels(page):
+    """The map as drawn, on a screen of single density: (400, 400, 3)."""
+    values = page.locator(".vae-map").evaluate(
+        """(canvas) => Array.from(canvas.getContext('2d').getImageData(
+            0, 0, canvas.width, canvas.height).data)"""
+    )
+    return np.array(values).reshape(400, 400, 4)[:, :, :3]
+
+
+def test_the_manifold_lies_where_its_points_are(browser, tmp_path):
+    explorer = LatentExplorer(make_model("tanh"), background="manifold", limits=(-3, 3))
+    page, _, _ = open_page(browser, explorer.to_html(tmp_path / "page.html"))
+    drawn = map_pixels(page).mean(axis=2)
+    size = 346 / 18
+    for row, column in [(0, 0), (0, 17), (17, 0), (2, 9), (15, 4)]:
+        explorer.z = [-3 + (column + 0.5) / 3, 3 - (row + 0.5) / 3]
+        top, left = round(8 + row * size), round(46 + column * size)
+        tile = drawn[top : top + 19, left : left + 19]
+        expected = Image.fromarray(255 * (1 - explorer.image)).resize((19, 19))
+        alike = np.corrcoef(
+            tile[2:-2, 2:-2].ravel(), np.array(expected)[2:-2, 2:-2].ravel()
+        )
+        assert alike[0, 1] > 0.4  # another image: below 0.1
+    page.context.close()
+
+
+def test_codes_lie_where_they_are_in_the_colour_of_their_class(browser, tmp_path):
+    codes = torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, -2.0], [1.0, -2.2]])
+    labels = torch.tensor([4, 4, 7, 7])
+    explorer = LatentExplorer(make_model("relu"), codes, labels, limits=(-3, 3))
+    page, _, _ = open_page(browser, explorer.to_html(tmp_path / "page.html"))
+    drawn = map_pixels(page)
+    for z, label in [((2, 1), 4), ((1, -2.1), 7)]:
+        x, y = round(46 + 346 * (z[0] + 3) / 6), round(8 + 346 * (3 - z[1]) / 6)
+        ring = drawn[y - 12 : y - 7, x].astype(float)
+        color = 255 * np.array(to_rgb(CLASS_COLORS[label]))
+        assert np.abs(ring - color).sum(axis=1).min() < 30, label
+        assert (drawn[y - 5 : y + 6, x - 5 : x + 6] < 90).any()  # the numeral
+    page.context.close()
+
+
+def test_without_javascript_the_page_shows_the_still_picture(browser, tmp_path):
+    explorer = LatentExplorer(make_model("relu"), alt="A still map.")
+    path = explorer.to_html(tmp_path / "page.html")
+    page, _, _ = open_page(browser, path, java_script_enabled=False)
+    still = page.get_by_alt_text("A still map.")
+    shot = np.asarray(Image.open(io.BytesIO(still.screenshot())).convert("L"))
+    assert shot.shape[1] > 600
+    assert shot.std() > 20
+    page.context.close()
+
+
+def test_the_posterior_page_is_dragged_widened_and_put_back(browser, tmp_path):
+    model = make_model("linear")
+    with torch.no_grad():
+        x = model.pixel_means(torch.tensor([[0.4, -0.9]]))[0]
+    explorer = PosteriorExplorer(model, x)
+    page, asked, faults = open_page(browser, explorer.to_html(tmp_path / "page.html"))
+
+    def numbers():
+        texts = page.locator(".vae-slider output").all_inner_texts()
+        return [float(text.replace("−", "-")) for text in texts]
+
+    def is_at(mu, sigma):
+        return np.allclose(numbers(), [*mu, *sigma], atol=0.0051)
+
+    def at(z):
+        """Where z lies on the canvas."""
+        (left, right), (bottom, top) = explorer.limits["mu"]
+        across, up = (z[0] - left) / (right - left), (z[1] - bottom) / (top - bottom)
+        return 46 + 346 * across, 354 - 346 * up
+
+    def drag(start, end):
+        box = page.locator(".vae-map").bounding_box()
+        press_on_map(page, *at(start))
+        x, y = at(end)
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+        page.mouse.up()
+
+    def adds_up():
+        words = read_out(page).replace("−", "-").split()
+        return float(words[1]) + float(words[4]) == pytest.approx(
+            explorer.grid.log_px, abs=0.016
+        )
+
+    (mu, sigma), half = explorer.encoder_q, explorer.limits["sigma"][0][1] * 3
+    assert is_at(mu, sigma)
+    new = [mu[0] - half / 8, mu[1] + half / 10]
+    drag([mu[0] + sigma[0] / 2, mu[1]], [new[0] + sigma[0] / 2, new[1]])
+    wait_until(lambda: is_at(new, sigma))
+    drag([new[0] + sigma[0], new[1]], [new[0] + 0.6 * sigma[0], new[1]])
+    wait_until(lambda: is_at(new, [0.6 * sigma[0], sigma[1]]))
+    page.wait_for_timeout(200)
+    assert adds_up()
+    page.get_by_role("button", name="best Gaussian").click()
+    wait_until(lambda: is_at(*explorer.best_q))
+    page.get_by_role("slider").nth(3).focus()
+    page.keyboard.press("Home")
+    narrow = explorer.limits["sigma"][1][0]
+    wait_until(lambda: is_at(explorer.best_q[0], [explorer.best_q[1][0], narrow]))
+    page.get_by_role("button", name="encoder").click()
+    wait_until(lambda: is_at(mu, sigma))
+    page.wait_for_timeout(200)
+    assert adds_up()
+    assert (len(asked) <= 2, faults) == (True, [])
+    page.context.close()
+
+
+# ── JupyterLab ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    """A notebook in JupyterLab with two explorers in it."""
+    folder = tmp_path_factory.mktemp("lab")
+    tests = repr(str(Path(__file__).parent))
+    cells = [code.replace("TESTS", tests) for code in CELLS]
+    write_notebook(folder / "demo.ipynb", *cells)
+    with jupyterlab(folder) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        page.goto(f"{address}/tree/demo.ipynb?reset")
+        run_cell(page, page.locator(".vae-map"))
+        run_again(page, 3)
+        page.locator(".vae-explorer").nth(1).wait_for()
+        yield page
+        page.close()
+
+
+def run_again(page, index):
+    """Run a cell and wait until it has a number again."""
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").nth(index)
+    prompt.evaluate("(element) => (element.textContent = '')")
+    page.locator(".cm-content").nth(index).click()
+    page.keyboard.press("Control+Enter")
+    wait_until(lambda: prompt.inner_text() not in ("", "[*]:"), 30)
+
+
+def read_in_python(page):
+    """`explorer.z` and `two.z`, as the kernel prints them."""
+    run_again(page, 1)
+    text = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output")
+    first, second = text.inner_text().removeprefix("read ").split("] [")
+    return json.loads(first + "]"), json.loads("[" + second)
+
+
+def in_python(z, limits=((-4, 4), (-4, 4))):
+    return LatentExplorer(make_model("relu"), z=z, limits=limits[0]).image
+
+
+def test_a_drag_moves_cross_picture_sliders_and_the_kernels_z(page):
+    box = page.locator(".vae-map").bounding_box()
+    press_on_map(page, 219, 181)
+    for x, y in [(250, 150), (300, 90), (305.5, 94.5)]:
+        page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.up()
+    z = [2.0, 2.0]  # a quarter of the frame from its right and upper edges
+    wait_until(lambda: read_out(page) == "z = (2.00, 2.00)")
+    first = page.locator(".vae-explorer").first
+    assert first.locator("output").all_inner_texts() == ["2.00", "2.00"]
+    picture = ".vae-explorer >> nth=0 >> .vae-picture canvas"
+    shown = pixels(page, 0, picture)
+    assert np.abs(shown / 255 - (1 - in_python(z))).max() <= 1 / 255
+    found, other = read_in_python(page)
+    assert found == pytest.approx(z)
+    assert other == [0] * 10  # the other explorer has not moved
+
+
+def test_keys_move_it_and_do_not_reach_jupyterlab(page):
+    press_on_map(page, 219, 181)
+    page.mouse.up()
+    before = page.evaluate("document.querySelector('.jp-Notebook').innerText.length")
+    for key in ("ArrowUp", "Shift+ArrowUp", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    step = 8 / 60
+    expected = f"z = ({step:.2f}, {5 * step:.2f})"
+    wait_until(lambda: read_out(page) == expected)
+    after = page.evaluate("document.querySelector('.jp-Notebook').innerText.length")
+    assert abs(after - before) < 20
+    assert read_in_python(page)[0] == pytest.approx([step, 5 * step])
+
+
+def test_setting_z_in_python_moves_everything(page):
+    run_again(page, 2)
+    wait_until(lambda: read_out(page) == "z = (1.50, −0.50)")
+    shown = pixels(page, 0, ".vae-explorer >> nth=0 >> .vae-picture canvas")
+    assert np.abs(shown / 255 - (1 - in_python([1.5, -0.5]))).max() <= 1 / 255
+    page.wait_for_timeout(300)  # nothing comes back to change it
+    assert read_in_python(page)[0] == [1.5, -0.5]
+
+
+def test_each_of_ten_sliders_moves_its_own_explorer(page):
+    second = page.locator(".vae-explorer").nth(1)
+    for d in (0, 9):
+        second.get_by_role("slider").nth(d).focus()
+        page.keyboard.press("ArrowRight")
+    text = second.locator(".vae-readout")
+    expected = f"z = ({', '.join(['0.10'] + 8 * ['0.00'] + ['0.10'])})"
+    wait_until(lambda: text.inner_text() == expected)
+    found, other = read_in_python(page)
+    assert other == pytest.approx([0.1] + 8 * [0] + [0.1])
+    assert found == [1.5, -0.5]
+
+
+def measure_latency(page, moves=200):
+    """Milliseconds from pointer event to drawn canvas, both canvases read back."""
+    press_on_map(page, 219, 181)
+    times = page.evaluate(
+        """async (moves) => {
+            const root = document.querySelector('.vae-explorer');
+            const map = root.querySelector('.vae-map');
+            const picture = root.querySelector('.vae-picture canvas');
+            const {left, top} = map.getBoundingClientRect();
+            const output = root.querySelector('output');
+            const times = [];
+            for (let k = 1; k <= moves; k++) {
+                const event = new PointerEvent('pointermove', {
+                    pointerId: 1, bubbles: true,
+                    clientX: left + 219 + 150 * Math.sin(k / 20),
+                    clientY: top + 181 + 150 * Math.sin(k / 7)});
+                const start = performance.now();
+                map.dispatchEvent(event);
+                for (const canvas of [map, picture]) {
+                    canvas.getContext('2d').getImageData(5, 5, 1, 1);
+                }
+                times.push(performance.now() - start);
+                const z = output.textContent;
+                await new Promise(requestAnimationFrame);
+                if (output.textContent !== z) throw new Error('it jumped back');
+            }
+            return times;
+        }""",
+        moves,
+    )
+    page.mouse.up()
+    return np.sort(times)
+
+
+def test_the_picture_follows_within_a_frame_and_python_ends_at_the_last_value(page):
+    """The target is a median of 5 ms and 17 ms at worst; a busy machine gets slack."""
+    times = measure_latency(page)
+    text = page.locator(".vae-explorer").first.locator("output").all_inner_texts()
+    print(f"median {np.median(times):.1f} ms, worst {times[-1]:.1f} ms")
+    assert np.median(times) <= 10
+    assert times[-2] <= 50  # the one worst may be someone else's garbage collection
+    page.wait_for_timeout(300)
+    found, _ = read_in_python(page)
+    assert [f"{value:.2f}".replace("-", "−") for value in found] == text
+
+
+def test_running_the_cell_again_gives_a_fresh_explorer(page):
+    run_again(page, 0)
+    wait_until(lambda: page.locator(".vae-explorer").count() == 2)
+    wait_until(lambda: read_out(page) == "z = (0.00, 0.00)")
+    run_again(page, 2)
+    wait_until(lambda: read_out(page) == "z = (1.50, −0.50)")
+
+
+def test_after_a_restart_the_old_one_harms_nothing_and_a_new_one_lives(page):
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.locator(".lm-MenuBar-item", has_text="Kernel").click()
+    page.locator("[data-command='kernelmenu:restart']").click()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.wait_for_timeout(1500)
+    if page.locator(".vae-map").count():  # it needs no kernel to follow
+        press_on_map(page, 305.5, 94.5)
+        page.mouse.up()
+        wait_until(lambda: read_out(page) == "z = (2.00, 2.00)")
+    run_again(page, 0)
+    run_again(page, 3)
+    wait_until(lambda: page.locator(".vae-explorer").count() == 2)
+    wait_until(lambda: read_out(page) == "z = (0.00, 0.00)")
+    run_again(page, 2)
+    wait_until(lambda: read_out(page) == "z = (1.50, −0.50)")
+    assert faults == []

@@ -1,0 +1,424 @@
+"""Explorers, Python's half: what is refused, what is sent, what is kept.
+
+The browser's half is driven in test_browser_explorer.py.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import nbclient
+import nbformat.v4
+import numpy as np
+import pytest
+import torch
+import traitlets
+from explorer_models import MODELS, make_model
+from PIL import Image
+from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
+from torch import nn
+from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
+from torch.distributions.kl import kl_divergence
+
+from vae_helpers.browser import freeze_decoder, pack_decoder
+from vae_helpers.explorer import tile_plane
+from vae_helpers.models import VAE, Autoencoder
+from vae_helpers.posterior import posterior_grid
+from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
+
+HOSTILE = "</script><script>alert(1)</script> <b>&amp; \"quoted\" 'x' $x_1$"
+
+
+@pytest.fixture(scope="module")
+def posterior_explorer():
+    return PosteriorExplorer(make_model("linear"), torch.rand(1, 28, 28) / 4)
+
+
+def random_codes(n=300, d=2):
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(n, d, generator=generator)
+    return codes, torch.arange(n) % 10
+
+
+# ── the weights that travel ─────────────────────────────────────────────────────────
+
+
+def decode_as_packed(packed, z):
+    """NumPy's reading of what `pack_decoder` wrote: points (n, D) → pixels (n, 784)."""
+    floats = np.frombuffer(packed["floats"], "<f4")
+    integers = np.frombuffer(packed["integers"], "<i2")
+    h = np.asarray(z, float)
+    for layer in packed["layers"]:
+        match layer["kind"]:
+            case "linear":
+                n_in, n_out = layer["n_in"], layer["n_out"]
+                scale, bias, floats = np.split(floats, [n_out, 2 * n_out])
+                weight, integers = np.split(integers, [n_in * n_out])
+                h = h @ (weight.reshape(n_out, n_in) * scale[:, None]).T + bias
+            case "leaky_relu":
+                h = np.where(h > 0, h, layer["slope"] * h)
+            case "tanh":
+                h = np.tanh(h)
+    assert len(floats) == len(integers) == 0
+    if packed["output"] == "sigmoid":
+        return 1 / (1 + np.exp(-h))
+    return h.clip(0, 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_packed_weights_decode_to_the_same_image_to_within_half_a_grey(name):
+    model = make_model(name)
+    z = 2 * torch.randn(100, model.decoder[0].in_features)
+    with torch.no_grad():
+        expected = model.decode(z)
+        if name != "autoencoder":
+            expected = model.pixel_means(z)
+    found = decode_as_packed(pack_decoder(model), z)
+    error = np.abs(found - expected.clamp(0, 1).flatten(1).numpy()).max()
+    assert error < 0.5 / 255
+
+
+def test_the_explorer_keeps_the_weights_that_the_model_had():
+    model = make_model("relu")
+    explorer = LatentExplorer(model, z=[0.3, -0.4])
+    image, sent = explorer.image.copy(), explorer._setup["decoder"]["integers"]
+    with torch.no_grad():
+        expected = model.pixel_means(torch.tensor([[0.3, -0.4]]))[0, 0].numpy()
+        model.decoder[0].weight.zero_()
+    np.testing.assert_array_equal(explorer.image, image)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+    assert explorer._setup["decoder"]["integers"] == sent
+
+
+def test_other_decoders_are_refused_with_the_list_of_what_works():
+    model = VAE(2, activation=nn.GELU)
+    with pytest.raises(TypeError, match=r"nn\.Tanh and nn\.Sigmoid, not of GELU"):
+        LatentExplorer(model)
+    with pytest.raises(TypeError, match="not of NoneType"):
+        LatentExplorer(nn.Linear(2, 784))
+    model.decoder = nn.Sequential(nn.Linear(2, 783))
+    with pytest.raises(TypeError, match="square of pixels"):
+        LatentExplorer(model)
+
+
+# ── z, codes and limits ─────────────────────────────────────────────────────────────
+
+
+def test_z_is_read_and_set_from_python_and_by_the_browser():
+    explorer = LatentExplorer(make_model("relu"))
+    assert explorer.z == [0, 0]
+    seen = []
+    explorer.observe(lambda change: seen.append(change.new), names="z")
+    explorer.z = np.array([0.5, -1.25])
+    explorer.z = torch.tensor([1.0, 2.0])
+    explorer.set_state({"z": [3, 4.5]})
+    assert seen == [[0.5, -1.25], [1.0, 2.0], [3.0, 4.5]]
+    assert repr(explorer) == "LatentExplorer(z=[3, 4.5])"
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ([1.0], "must be 2 numbers"),
+        ([1, 2, 3], "must be 2 numbers"),
+        ([[1, 2]], "must be 2 numbers"),
+        ("ab", "must be 2 numbers"),
+        ([1, None], "not finite|must be 2 numbers"),
+        ([1, math.nan], "not finite"),
+        ([math.inf, 0], "not finite"),
+    ],
+)
+def test_a_bad_z_is_refused_and_changes_nothing(bad, why):
+    explorer = LatentExplorer(make_model("relu"), z=[1, 2])
+    with pytest.raises(traitlets.TraitError, match=why):
+        explorer.z = bad
+    assert explorer.z == [1, 2]
+    with pytest.raises(traitlets.TraitError, match=why):
+        LatentExplorer(make_model("relu"), z=bad)
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    model = make_model("relu")
+    codes, labels = random_codes()
+    for arguments, why in [
+        ({"codes": codes[:, :1]}, r"codes has shape \(300, 1\): it must be \(N, 2\)"),
+        ({"codes": codes / 0}, "not finite"),
+        ({"labels": labels}, "labels without codes"),
+        ({"codes": codes, "labels": labels[1:]}, "300 whole numbers"),
+        ({"codes": codes, "labels": labels / 2}, "300 whole numbers"),
+        ({"codes": codes, "labels": torch.arange(300)}, "300 classes"),
+        ({"background": "space"}, "say 'codes' or 'manifold'"),
+        ({"slider_names": ["only one"]}, "1 names for 2 latents"),
+        ({"limits": (1, 1)}, "say \\(lowest, highest\\)"),
+        ({"limits": (0, math.inf)}, "finite"),
+    ]:
+        with pytest.raises(ValueError, match=why):
+            LatentExplorer(model, **arguments)
+    with pytest.raises(ValueError, match="give codes="):
+        LatentExplorer(Autoencoder(2))
+
+
+def test_the_map_has_equal_scales_and_holds_the_codes():
+    codes, labels = random_codes()
+    codes[:, 0] *= 5
+    explorer = LatentExplorer(make_model("autoencoder"), codes, labels)
+    (low1, high1), (low2, high2) = explorer.limits["z"]
+    assert high1 - low1 == pytest.approx(high2 - low2)
+    inside = (codes[:, 0] > low1) & (codes[:, 0] < high1)
+    assert inside.float().mean() > 0.98
+
+
+def test_a_sent_class_has_its_colour_and_its_median():
+    codes, labels = random_codes()
+    setup = LatentExplorer(make_model("relu"), codes, labels + 3)._setup
+    assert [part["name"] for part in setup["classes"]] == [str(n) for n in range(3, 13)]
+    median = np.median(codes[labels == 4], axis=0)
+    np.testing.assert_allclose(setup["classes"][4]["median"], median, atol=1e-6)
+    assert setup["classes"][0]["color"] == setup["classes"][0]["color"].lower()
+    places = np.frombuffer(setup["codes"]["places"], "<f4").reshape(-1, 2)
+    np.testing.assert_array_equal(places, codes.numpy())
+
+
+# ── what a notebook keeps ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("options", [{}, {"background": "manifold"}, {"n": 10}])
+def test_the_still_picture_shows_the_decoded_image_and_follows_z(options):
+    options = dict(options)
+    n = options.pop("n", 2)
+    explorer = LatentExplorer(
+        make_model("ten" if n == 10 else "relu"), title=HOSTILE, **options
+    )
+    before = explorer.png
+    explorer.z = [1.0] * n
+    assert explorer.png != before
+    width, height = Image.open(io.BytesIO(explorer.png)).size
+    assert width <= 1050
+    assert height <= 650
+    data, metadata = explorer._repr_mimebundle_()
+    assert {WIDGET, "image/png", "text/plain"} <= set(data)
+    assert metadata["image/png"]["alt"] == data["text/plain"]
+    assert len(data["text/plain"]) >= 20
+
+
+def test_the_still_manifold_has_each_image_in_its_place():
+    model = make_model("relu")
+    ends = [(-3, 3), (0, 6)]
+    tiles = tile_plane(freeze_decoder(model), ends, n_tiles=3)
+    for row, column, z in [(0, 0, (-2, 5)), (0, 2, (2, 5)), (2, 1, (0, 1))]:
+        tile = tiles[28 * row : 28 * row + 28, 28 * column : 28 * column + 28]
+        with torch.no_grad():
+            expected = model.pixel_means(torch.tensor([z]).float())[0, 0]
+        np.testing.assert_allclose(tile, expected, atol=1e-5)
+
+
+CELL = """
+import torch
+from vae_helpers.models import VAE
+from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
+model = VAE(2, hidden_sizes=(10,))
+LatentExplorer(model, title="A map", alt="A map of a model that has learned nothing.")
+"""
+SECOND = "PosteriorExplorer(model, torch.zeros(1, 28, 28))"
+
+
+def test_the_saved_notebook_keeps_one_picture_and_no_widget(tmp_path):
+    cells = [nbformat.v4.new_code_cell(code) for code in (CELL, SECOND, DRIVE_SLIDERS)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    folder = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=60, resources=folder).execute()
+    notebook.cells.pop()
+    normalise(notebook)
+    assert find_faults(notebook) == []
+    assert "widgets" not in notebook.metadata
+    for cell in notebook.cells:
+        (output,) = cell.outputs
+        assert set(output.data) == {"image/png", "text/plain"}
+        assert output.metadata["image/png"]["alt"] == output.data["text/plain"]
+    alt = notebook.cells[0].outputs[0].data["text/plain"]
+    assert alt == "A map of a model that has learned nothing."
+
+
+# ── the page of its own ─────────────────────────────────────────────────────────────
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of each script, style and title."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self._open = [], {}, None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        kind = dict(attributes).get("type", tag)
+        self._open = kind if tag in ("script", "style", "title") else None
+
+    def handle_endtag(self, tag):
+        self._open = None
+
+    def handle_data(self, text):
+        if self._open:
+            self.texts[self._open] = self.texts.get(self._open, "") + text
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "explorer.html"
+    codes, labels = random_codes()
+    explorer = LatentExplorer(
+        make_model("leaky"),
+        codes,
+        labels,
+        z=[0.25, -0.5],
+        title=HOSTILE,
+        slider_names=[HOSTILE, "z₂"],
+        alt=HOSTILE,
+    )
+    assert explorer.to_html(path) == path
+    return explorer, path
+
+
+def test_hostile_titles_names_and_alt_stay_text(written):
+    explorer, path = written
+    page = Page(path.read_text("utf-8"))
+    assert page.texts["title"] == HOSTILE
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert "b" not in [tag for tag, _ in page.tags]
+    state = json.loads(page.texts["application/json"])
+    assert state["_setup"]["title"] == state["_setup"]["names"][0] == HOSTILE
+    assert state["z"] == [0.25, -0.5]
+    sent = base64.b64decode(state["_setup"]["decoder"]["integers"]["base64"])
+    assert sent == explorer._setup["decoder"]["integers"]
+    (still,) = (attributes for tag, attributes in page.tags if tag == "img")
+    assert still["alt"] == HOSTILE
+    assert html.escape(HOSTILE) in path.read_text("utf-8")
+
+
+def test_the_page_needs_nothing_else_and_allows_nothing_else(written):
+    _, path = written
+    assert path.stat().st_size < 2_000_000
+    text = path.read_text("utf-8")
+    page = Page(text)
+    assert ("html", {"lang": "en"}) in page.tags
+    links = [a.get(k) for _, a in page.tags for k in ("src", "href") if k in a]
+    assert all(link.startswith("data:") for link in links)
+    assert not re.search(r"https?://|//cdn|@import|url\(", text)
+    code = page.texts["module"]
+    assert not re.search(r"\beval\b|Function\(|innerHTML|document\.write|fetch\(", code)
+    policy = next(a["content"] for _, a in page.tags if "http-equiv" in a)
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for kind in ("module", "style"):
+        digest = hashlib.sha256(page.texts[kind].encode()).digest()
+        assert f"'sha256-{base64.b64encode(digest).decode()}'" in policy
+
+
+# ── the exact posterior: a linear Gaussian model has it in closed form ──────────────
+
+
+def closed_form(model, x):
+    """p(z|x) and log p(x) of a linear decoder with Gaussian pixels."""
+    weight = model.decoder[0].weight.double()
+    bias, variance = model.decoder[0].bias.double(), model.pixel_logvar.double().exp()
+    x = x.flatten().double()
+    precision = torch.eye(2).double() + weight.T @ weight / variance
+    mean = torch.linalg.solve(precision, weight.T @ (x - bias) / variance)
+    marginal = LowRankMultivariateNormal(bias, weight, variance.expand(784))
+    return MultivariateNormal(mean, precision_matrix=precision), marginal.log_prob(x)
+
+
+def linear_case(seed):
+    model = make_model("linear", seed)
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(1, 2, generator=generator)
+    with torch.no_grad():
+        x = model.pixel_means(z)[0] + 0.8 * torch.randn(1, 28, 28, generator=generator)
+    return model, x
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_log_px_and_the_best_gaussian_are_those_of_the_closed_form(seed):
+    model, x = linear_case(seed)
+    with torch.no_grad():
+        posterior, log_px = closed_form(model, x)
+    explorer = PosteriorExplorer(model, x)
+    assert explorer.grid.log_px == pytest.approx(log_px.item(), abs=1e-3)
+    mu, sigma = explorer.best_q
+    narrowest = posterior.precision_matrix.diagonal().rsqrt()  # the best diagonal q
+    np.testing.assert_allclose(mu, posterior.mean, atol=2e-3)
+    np.testing.assert_allclose(sigma, narrowest, rtol=0.02)
+
+
+def test_elbo_plus_kl_is_log_px_for_any_q_that_the_limits_allow():
+    model, x = linear_case(0)
+    with torch.no_grad():
+        posterior, log_px = closed_form(model, x)
+    explorer = PosteriorExplorer(model, x)
+    rng = np.random.default_rng(0)
+    draws = [rng.uniform(*np.transpose(explorer.limits[n]), (50, 2)) for n in MU_SIGMA]
+    draws = [(mu, sigma) for mu, sigma in zip(*draws, strict=True)]
+    corner = [[low for low, _ in explorer.limits[name]] for name in MU_SIGMA]
+    for mu, sigma in [*draws, corner]:
+        explorer.mu, explorer.sigma = mu, sigma
+        q = MultivariateNormal(
+            torch.tensor(mu), torch.diag(torch.tensor(sigma).square())
+        )
+        kl = kl_divergence(q, posterior).item()
+        assert explorer.elbo + kl == pytest.approx(log_px.item(), abs=2e-3)
+
+
+MU_SIGMA = ("mu", "sigma")
+
+
+def test_the_grid_holds_log_p_x_given_z_where_it_says():
+    model = make_model("relu")
+    x = (torch.rand(1, 28, 28) > 0.7).float()
+    grid = posterior_grid(model, x)
+    z1, z2 = grid.axes()
+    for row, column in [(0, 0), (3, 70), (len(z1) - 1, 2)]:
+        z = torch.tensor([[z1[column], z2[row]]]).double()
+        expected = model.double().log_likelihood(x[None].double(), z).item()
+        assert grid.log_px_z[row, column].item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_window_holds_the_posterior_and_the_encoders_q_or_is_the_one_given():
+    model, x = linear_case(1)
+    explorer = PosteriorExplorer(model, x)
+    with torch.no_grad():
+        posterior, _ = closed_form(model, x)
+    for d, (low, high) in enumerate(explorer.limits["mu"]):
+        normal = Normal(posterior.mean[d], posterior.covariance_matrix[d, d].sqrt())
+        assert normal.cdf(torch.tensor(high)) - normal.cdf(torch.tensor(low)) > 0.999
+        assert low < explorer.encoder_q[0][d] < high
+    given = PosteriorExplorer(model, x, window=(0.5, -0.5, 1.0)).limits["mu"]
+    np.testing.assert_allclose(given, [(-0.5, 1.5), (-1.5, 0.5)], atol=0.04)
+
+
+def test_a_posterior_explorer_refuses_what_does_not_fit(posterior_explorer):
+    with pytest.raises(TypeError, match="a VAE with two latents"):
+        PosteriorExplorer(VAE(3), torch.zeros(1, 28, 28))
+    with pytest.raises(TypeError, match="a VAE with two latents"):
+        PosteriorExplorer(Autoencoder(2), torch.zeros(1, 28, 28))
+    with pytest.raises(ValueError, match=r"x has shape \(2, 1, 28, 28\)"):
+        PosteriorExplorer(VAE(2), torch.zeros(2, 1, 28, 28))
+    with pytest.raises(traitlets.TraitError, match="the grid holds"):
+        posterior_explorer.sigma = [0.1, 1e-6]
+    with pytest.raises(traitlets.TraitError, match="the grid holds"):
+        posterior_explorer.mu = [99, 0]
+
+
+def test_a_posterior_explorer_has_a_still_picture_and_a_page(
+    posterior_explorer, tmp_path
+):
+    data, metadata = posterior_explorer._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == data["text/plain"]
+    path = posterior_explorer.to_html(tmp_path / "page.html")
+    assert path.stat().st_size < 2_000_000
+    assert repr(posterior_explorer).startswith("PosteriorExplorer(mu=[")
