@@ -338,7 +338,7 @@ def test_types_do_not_matter(score):
         (CODES[:, :0], FACTORS, r"must be \(N, D\)"),
         (CODES, FACTORS[:, :0], "a row for each"),
         (CODES * math.nan, FACTORS, "NaN"),
-        (CODES / 0, FACTORS, "NaN or infinite"),
+        (CODES + math.inf, FACTORS, "NaN or infinite"),
         (CODES, CODES, "whole numbers from 0"),
         (CODES, FACTORS * math.nan, "whole numbers from 0"),
         (CODES, FACTORS - 1, "whole numbers from 0"),

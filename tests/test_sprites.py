@@ -152,6 +152,11 @@ def test_edges_are_soft_and_move_smoothly(kind):
     assert 0.4 < half / (images[32] - images[0]).abs().sum() < 0.6
 
 
+@KINDS
+def test_a_pixel_at_the_very_centre_is_ink(kind):
+    assert draw_sprites(kind, 1.0, 0.0, 0.5, 0.5, 17)[0, 0, 8, 8] == 1
+
+
 def test_draw_sprites_takes_numbers_and_tensors():
     x = torch.tensor([0.3, 0.5])
     images = draw_sprites(torch.tensor([0, 2]), 1, 0.0, x, 0.5, 20)
@@ -190,6 +195,11 @@ def test_a_sample_covers_each_factor_evenly(n):
         counts = column.bincount(minlength=k)
         assert len(counts) == k
         assert counts.max() - counts.min() <= 1
+
+
+def test_which_values_come_once_more_is_left_to_chance():
+    shapes = [make_sprites(1, size=12, seed=s).factor_indices[0, 0] for s in range(30)]
+    assert torch.stack(shapes).unique().tolist() == [0, 1, 2]
 
 
 def test_the_factors_of_a_sample_are_independent():
