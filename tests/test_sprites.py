@@ -287,6 +287,8 @@ def test_to_moves_all_tensors():
         ({"n": 5, "scale": [0.0]}, "scale"),
         ({"n": 5, "rotation": 0}, "rotation has 0 values"),
         ({"n": 5, "rotation": [math.nan]}, "give a number of values, or a list"),
+        ({"n": 5, "shape": ["heart", "heart"]}, "shape has the same value twice"),
+        ({"n": 5, "rotation": [1, 2, 1]}, "rotation has the same value twice"),
         ({"n": 5, "y": []}, "give a number of values, or a list"),
     ],
 )
@@ -302,6 +304,7 @@ def test_make_sprites_refuses(wanted, message):
         ((0.5, 1, 0, 0.5, 0.5), "shape must be"),
         ((0, 0, 0, 0.5, 0.5), "scale must be positive"),
         ((0, math.nan, 0, 0.5, 0.5), "scale must be positive"),
+        ((0, 1, 0, 0.5, math.inf), "rotation, x and y must be finite"),
         ((0, torch.ones(2), torch.zeros(3), 0.5, 0.5), r"\(2,\), \(3,\)"),
         ((0, torch.ones(2, 1), 0, 0.5, 0.5), r"a number or \(B,\)"),
         ((0, 1, 0, 0.5, 0.5, 0), "size is 0"),

@@ -1,4 +1,4 @@
-"""Sprites: pictures of one white shape on black, drawn by us from known factors.
+"""Sprites: pictures of one shape, ink 1 on ground 0, drawn by us from known factors.
 
 After dSprites (Matthey et al., 2017), smaller, anti-aliased, and computed instead of
 downloaded. Lengths are fractions of the picture's width; x grows to the right, y
@@ -69,8 +69,8 @@ def make_sprites(
     A quarter turn maps the square onto itself and a half turn the ellipse, so with the
     defaults, as in dSprites, some pictures have several rotations.
 
-    Raises `ValueError` for values that would leave the picture, and for more than 1 GiB
-    of pixels.
+    Raises `ValueError` for values that would leave the picture or come twice, and for
+    more than 1 GiB of pixels.
     """
     values = [
         _shape_values(shape),
@@ -80,6 +80,7 @@ def make_sprites(
         _values("y", y, LOWEST, HIGHEST),
     ]
     sizes = tuple(len(v) for v in values)
+    _refuse_repeated(values)
     _refuse_bad_count(n, math.prod(sizes), size)
     indices = _whole_grid(sizes) if n is None else _even_sample(n, sizes, seed)
     columns = [v[i] for v, i in zip(values, indices.unbind(1), strict=True)]
@@ -103,11 +104,11 @@ def draw_sprites(
     A pixel's value is 0.5 − d in [0, 1], with d the distance of its centre from the
     shape's edge in pixels, negative inside: a soft edge, one pixel wide.
 
-    Raises `ValueError` for an unknown shape, a scale that is not positive and finite,
-    or tensors that are not (B,).
+    Raises `ValueError` for an unknown shape, a scale that is not positive, numbers that
+    are not finite, or tensors that are not (B,).
     """
     shape, scale, rotation, x, y = _as_batch(shape, scale, rotation, x, y)
-    _refuse_bad_poses(shape, scale, size)
+    _refuse_bad_poses(shape, scale, torch.stack([rotation, x, y]), size)
     images = torch.empty(len(shape), 1, size, size, device=shape.device)
     for kind, distance in enumerate((_square, _ellipse, _heart)):
         for rows in (shape == kind).nonzero()[:, 0].split(_CHUNK):
@@ -228,13 +229,21 @@ def _as_batch(shape, *pose) -> list[Tensor]:
     return [t.reshape(-1) for t in batch]
 
 
-def _refuse_bad_poses(shape: Tensor, scale: Tensor, size: int) -> None:
+def _refuse_bad_poses(shape: Tensor, scale: Tensor, others: Tensor, size: int) -> None:
     if not torch.isin(shape, torch.arange(len(SHAPES), device=shape.device)).all():
         raise ValueError("shape must be 0, 1 or 2: " + ", ".join(SHAPES))
     if not ((scale > 0) & scale.isfinite()).all():
         raise ValueError("scale must be positive and finite")
+    if not others.isfinite().all():
+        raise ValueError("rotation, x and y must be finite")
     if size < 1:
         raise ValueError(f"size is {size}: a picture needs at least one pixel")
+
+
+def _refuse_repeated(values: list[Tensor]) -> None:
+    for name, v in zip(FACTORS, values, strict=True):
+        if len(v.unique()) < len(v):
+            raise ValueError(f"{name} has the same value twice: {v.tolist()}")
 
 
 def _refuse_bad_count(n: int | None, n_grid: int, size: int) -> None:
