@@ -18,7 +18,7 @@ REACH = 0.25  # how far a sprite of scale 1 extends from its centre
 LOWEST, HIGHEST = 0.3, 0.7  # where centres lie, so that no sprite leaves the picture
 
 _MAX_BYTES = 2**30
-_CHUNK = 128  # images drawn together: few enough to stay in the processor's cache
+_CHUNK = 256  # images drawn together: few enough to stay in the processor's cache
 
 
 @dataclass(frozen=True)
