@@ -1,4 +1,4 @@
-"""The images of the course: MNIST, Fashion-MNIST, and digits that need no network.
+"""The images of the course: MNIST, Fashion-MNIST, digits that need no network, sprites.
 
 `load_images()` is all a notebook needs. Files are fetched by pooch, checked before
 every use, and read by torchvision's own classes, so a folder that torchvision has
@@ -16,6 +16,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vae_helpers import raw_files
+from vae_helpers.sprites import Sprites, draw_sprites, make_sprites
+
+__all__ = [
+    "DataUnavailableError",
+    "ImageData",
+    "Sprites",
+    "draw_sprites",
+    "load_images",
+    "make_sprites",
+]
 
 _TITLES = raw_files.TITLES | {"digits": "digits"}
 _BY_HAND = {  # pages to open in a browser, with links to the four files
