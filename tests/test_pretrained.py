@@ -1,0 +1,159 @@
+"""The weights that come with the course: whole, small, as good as their cards say."""
+
+import json
+import os
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vae_helpers import pretrained
+from vae_helpers.data import DataUnavailableError, ImageData, load_images
+from vae_helpers.models import VAE, Autoencoder
+from vae_helpers.objectives import bernoulli_log_likelihood
+from vae_helpers.pretrained import RECIPES, PretrainedError, load_pretrained, read_card
+
+torch.set_num_threads(1)
+NAMES = list(RECIPES)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A copy of the weights that a test may damage."""
+    for file in pretrained._FOLDER.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(pretrained, "_FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    """MNIST's test images, where they are on this disk."""
+    try:
+        return load_images("mnist", download=False).test_images
+    except DataUnavailableError:
+        if os.environ.get("VAE_DATASET") == "mnist":
+            raise
+        pytest.skip("needs MNIST on the disk")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_is_what_its_card_and_its_recipe_say(name):
+    card, recipe = read_card(name), RECIPES[name]
+    assert {key: card[key] for key in vars(recipe)} == vars(recipe)
+    model = load_pretrained(name)
+    assert type(model).__name__ == card["model"]
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    for wanted in ("data", "seed", "test", "objective", "sha256", "torch", "license"):
+        assert card[wanted] not in ("", None, {})
+
+
+def test_the_files_are_small_and_all_there():
+    files = list(pretrained._FOLDER.iterdir())
+    expected = {f"{name}.{kind}" for name in NAMES for kind in ("json", "safetensors")}
+    assert {file.name for file in files} == expected
+    sizes = [file.stat().st_size for file in files]
+    assert max(sizes) <= 1.5e6
+    assert sum(sizes) <= 6e6
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("vae")])
+def test_the_figures_on_a_card_hold_on_mnist(name, mnist):
+    """Written out once more: one draw for each of the 10,000 test images."""
+    model, test = load_pretrained(name), read_card(name)["test"]
+    torch.manual_seed(7)
+    with torch.no_grad():
+        mu, logvar = model.encode(mnist)
+        z = mu + (0.5 * logvar).exp() * torch.randn_like(mu)
+        log_px_z = bernoulli_log_likelihood(model.decode(z), mnist).mean().item()
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean().item()
+    # The card's error is that of four draws an image; here is one, so twice as much.
+    assert abs(log_px_z - test["log_px_z"]) < 6 * 2 * test["error"]
+    assert abs(kl - test["kl"]) < 2e-3
+    assert test["elbo"] == pytest.approx(test["log_px_z"] - test["kl"], abs=2e-3)
+
+
+def test_the_autoencoders_figure_holds_on_mnist(mnist):
+    with torch.no_grad():
+        error = (load_pretrained("ae-2d")(mnist) - mnist).square().sum((1, 2, 3)).mean()
+    assert error.item() == pytest.approx(
+        read_card("ae-2d")["test"]["squared_error"], 1e-3
+    )
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="'ae-2d', 'vae-2d', 'vae-20d'"):
+        load_pretrained("vae-3d")
+
+
+@pytest.mark.parametrize("kind", ["json", "safetensors"])
+def test_a_missing_file_is_named_with_what_to_do(folder, kind):
+    (folder / f"vae-2d.{kind}").unlink()
+    with pytest.raises(
+        PretrainedError, match=rf"vae-2d.{kind} cannot be read"
+    ) as caught:
+        load_pretrained("vae-2d")
+    assert "git checkout" in str(caught.value)
+    assert "python -m vae_helpers.pretrained vae-2d" in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])
+def test_damaged_weights_are_refused(folder, damage):
+    file = folder / "vae-2d.safetensors"
+    content = bytearray(file.read_bytes())
+    if damage == "one bit":
+        content[-1000] ^= 1
+    file.write_bytes({"cut": content[:-7], "one bit": content, "empty": b""}[damage])
+    with pytest.raises(PretrainedError, match="is damaged: its checksum"):
+        load_pretrained("vae-2d")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"model": "os.system"}', "\xff"]
+)
+def test_a_damaged_card_is_refused(folder, text):
+    (folder / "vae-2d.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(PretrainedError, match="vae-2d.json is damaged"):
+        load_pretrained("vae-2d")
+
+
+def test_weights_of_another_model_do_not_fit(folder):
+    content = (folder / "vae-20d.safetensors").read_bytes()
+    (folder / "vae-2d.safetensors").write_bytes(content)
+    card = json.loads((folder / "vae-2d.json").read_text("utf-8"))
+    card["sha256"] = read_card("vae-20d")["sha256"]
+    (folder / "vae-2d.json").write_text(json.dumps(card), "utf-8")
+    with pytest.raises(PretrainedError, match="does not fit its card"):
+        load_pretrained("vae-2d")
+
+
+def test_a_pickle_in_place_of_weights_is_never_run(folder, monkeypatch):
+    class Trap:
+        def __reduce__(self):
+            return pytest.fail, ("a pickle was run",)
+
+    content = pickle.dumps(Trap())
+    (folder / "vae-2d.safetensors").write_bytes(content)
+    card = json.loads((folder / "vae-2d.json").read_text("utf-8"))
+    card["sha256"] = pretrained.hashlib.sha256(content).hexdigest()
+    (folder / "vae-2d.json").write_text(json.dumps(card), "utf-8")
+    with pytest.raises(PretrainedError, match="does not fit its card"):
+        load_pretrained("vae-2d")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ae-2d", Autoencoder), ("vae-20d", VAE)])
+def test_the_command_makes_files_that_load_and_the_same_ones_again(
+    tmp_path, monkeypatch, name, kind
+):
+    """With a recipe of three steps on made-up images."""
+    monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], steps=3))
+    pixels = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(40, dtype=torch.long)
+    data = ImageData(pixels, labels, pixels[:9], labels[:9], "made-up", "")
+    card = pretrained.train_and_save(name, data, tmp_path / "weights")
+    again = pretrained.train_and_save(name, data, tmp_path / "again")
+    assert card == again
+    monkeypatch.setattr(pretrained, "_FOLDER", tmp_path / "weights")
+    assert isinstance(load_pretrained(name), kind)
+    assert "40 grey training images of made-up" in read_card(name)["data"]
