@@ -114,7 +114,7 @@ def test_damaged_weights_are_refused(folder, damage):
 )
 def test_a_damaged_card_is_refused(folder, text):
     (folder / "vae-2d.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(PretrainedError, match="vae-2d.json is damaged"):
+    with pytest.raises(PretrainedError, match=r"vae-2d\.json is damaged"):
         load_pretrained("vae-2d")
 
 
