@@ -133,7 +133,7 @@ def test_training_comes_to_probabilistic_pca_and_never_above():
     fit(model, lambda *a: -elbo(*a).elbo, images, schedule="one-cycle", **settings)
     with torch.no_grad():
         reached = exact_elbo(model, images).mean().item()
-    assert best - 0.02 * (best - start) < reached <= best
+    assert best - 0.003 * (best - start) < reached <= best
 
 
 # ── mean_elbo ───────────────────────────────────────────────────────────────────────
@@ -225,12 +225,12 @@ def test_images_take_the_number_type_of_the_model():
         assert len(results) == 1
 
 
-def test_many_images_are_averaged_in_float64():
-    """In float32 the mean of 3,000 equal numbers is off in its sixth digit or so."""
-    model, images = small_vae(), make_images(1).repeat(3000, 1, 1, 1)
-    nn.init.zeros_(model.decoder[-1].weight)
-    single, double = mean_elbo(model.float(), images), mean_elbo(model.double(), images)
-    assert single.log_px_z == pytest.approx(double.log_px_z, rel=1e-6)
+def test_the_means_are_taken_in_float64():
+    model, images = small_vae().float(), make_images(37).float()
+    nn.init.normal_(model.to_mu.weight)
+    nn.init.zeros_(model.decoder[-1].weight)  # every draw has the same log p(x|z)
+    log_px_z, kl, _ = (terms.double().mean().item() for terms in elbo(model, images))
+    assert mean_elbo(model, images)[:2] == pytest.approx((log_px_z, kl), rel=1e-12)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])

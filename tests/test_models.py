@@ -170,6 +170,13 @@ def test_published_variants_have_their_layers(model, trunk, code, decoder, kind)
     assert layers == [nn.Linear, kind] * (2 * len(trunk)) + [nn.Linear]
 
 
+def test_the_vaes_decoder_mirrors_its_encoder():
+    model = VAE(2, hidden_sizes=(50, 20))
+    assert linear_sizes(model.trunk) == [(784, 50), (50, 20)]
+    assert linear_sizes([model.to_mu, model.to_logvar]) == [(20, 2), (20, 2)]
+    assert linear_sizes(model.decoder) == [(2, 20), (20, 50), (50, 784)]
+
+
 class PyTorchExample(nn.Module):
     """The model and the loss of github.com/pytorch/examples, vae/main.py."""
 

@@ -284,8 +284,8 @@ def dark_extent(fig, ax):
 @pytest.mark.parametrize("n_sigma", [1.0, 2.0])
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_ellipses_reach_n_sigma_deviations_from_their_centres(n_sigma, kind):
-    fig, ax = plt.subplots(figsize=(8, 4))  # one unit is not as long as the other
-    ax.set(xlim=(-10, 10), ylim=(-5, 5))
+    fig, ax = plt.subplots(figsize=(8, 8))
+    ax.set(xlim=(-10, 10), ylim=(-5, 5))  # one unit is not as long as the other
     ax.set_axis_off()
     ax.set_autoscale_on(False)
     mu, sigma = kind([[1.0, -2.0]]), kind([[3.0, 0.5]])
