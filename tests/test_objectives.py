@@ -9,19 +9,22 @@ import math
 
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import nn
 from torch.autograd import grad, gradcheck
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
-from vae_helpers.models import mlp
+from vae_helpers.models import VAE, mlp
 from vae_helpers.objectives import (
     bernoulli_log_likelihood,
     beta_objective,
     elbo,
+    explain_loss,
     gaussian_kl,
     gaussian_log_likelihood,
     iwae_bound,
+    reparameterize,
 )
 from vae_helpers.training import fit
 
@@ -112,6 +115,24 @@ def test_grey_pixels_are_the_mean_over_all_tosses():
         chance = torch.where(ink == 1, x, 1 - x).prod(-1)
         mean = mean + chance * bernoulli_log_likelihood(logits, ink)
     assert_close(bernoulli_log_likelihood(logits, x), mean)
+
+
+@every(n_samples=[1, 7], dtype=DTYPES)
+def test_reparameterize_moves_and_scales_standard_normal_noise(n_samples, dtype):
+    mu, logvar = normal(3000, 2, dtype=dtype), normal(3000, 2, seed=1, dtype=dtype)
+    z = reparameterize(mu, logvar, n_samples, seeded())
+    assert (z.shape, z.dtype) == ((n_samples, 3000, 2), dtype)
+    eps = (z - mu) / gaussian(mu, logvar).stddev
+    assert kstest(eps.flatten().numpy(), "norm").pvalue > 1e-4
+    assert len(eps.unique()) > 0.99 * eps.numel()  # no noise is used twice
+
+
+def test_reparameterize_has_the_gradients_of_rsample():
+    mu, logvar = normal(3, 2).requires_grad_(), normal(3, 2, seed=1).requires_grad_()
+    z = reparameterize(mu, logvar, 4, seeded())
+    slopes = [grad(z.square().sum(), p, retain_graph=True)[0] for p in (mu, logvar)]
+    assert_close(slopes[0], (2 * z).sum(0))
+    assert_close(slopes[1], (2 * z * (z - mu) / 2).sum(0))
 
 
 # ── extremes in float32 ─────────────────────────────────────────────────────────────
@@ -336,6 +357,98 @@ def test_fit_trains_a_small_model_on_images(objective):
     assert losses[-1] < 0.7 * losses[0]
 
 
+# ── what a published loss means ─────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("line", "sigma", "beta"),
+    [
+        ({"a": 0.5}, 1.0, 1.0),
+        ({}, 0.71, 0.5),
+        ({"a": 1 / 784, "b": 1 / 784}, 0.71, 0.5),
+        ({"b": 0.1, "n_pixels": 784, "n_latents": 5}, 2.80, 7.84),
+        ({"b": 0.00025, "n_pixels": 12_288}, 1.24, 1.54),
+        ({"a": 255}, 0.044, 0.002),
+        ({"a": 200}, 0.05, 0.0025),
+        (
+            {"error": "cross-entropy", "n_pixels": 784, "n_latents": 200},
+            math.nan,
+            3.92,
+        ),
+        ({"error": "cross-entropy"}, math.nan, 1.0),
+        ({"b": 0}, 0.0, 0.0),
+    ],
+)
+def test_explain_loss_reads_published_lines(line, sigma, beta):
+    meaning = explain_loss(**line)
+    assert meaning.sigma == pytest.approx(sigma, rel=0.01, nan_ok=True)
+    assert meaning.beta == pytest.approx(beta, rel=0.02)
+
+
+LINES = [(0.5, 1.0), (1.0, 1.0), (1.0, 0.1), (255.0, 3.0)]
+MEANS = [(None, None), (784, None), (None, 3), (784, 3)]
+
+
+def coded_line(model, x, a, b, sizes, error):
+    """`a · reconstruction + b · KL` as its author wrote it, with sums or means."""
+    q = gaussian(*model.encode(x))
+    z = model.reparameterize(*model.encode(x), seeded())
+    kl = kl_divergence(q, Normal(0, 1))
+    if error == "squared":
+        misfit = nn.functional.mse_loss(model.decode(z), x, reduction="none")
+    else:
+        mean = model.decode(z).sigmoid()
+        misfit = nn.functional.binary_cross_entropy(mean, x, reduction="none")
+    total = [
+        part.mean() if n else part.sum() / len(x)
+        for part, n in zip((misfit, kl), sizes, strict=True)
+    ]
+    return a * total[0] + b * total[1]
+
+
+def direction(model, loss):
+    """The gradient of `loss` for all weights but sigma, as a unit vector."""
+    weights = [p for name, p in model.named_parameters() if name != "pixel_logvar"]
+    gradient = torch.cat([part.flatten() for part in grad(loss, weights)])
+    return gradient / gradient.norm()
+
+
+def double_vae(**settings):
+    torch.manual_seed(0)
+    return VAE(3, hidden_sizes=(5,), **settings).double()
+
+
+def as_beta_objective(model, x, beta):
+    torch.manual_seed(0)  # the noise that `seeded()` gives
+    return beta_objective(model, x, beta).mean()
+
+
+@every(line=LINES, sizes=MEANS)
+def test_squared_error_is_an_elbo_with_the_sigma_explained_or_has_that_beta(
+    line, sizes
+):
+    meaning = explain_loss(*line, n_pixels=sizes[0], n_latents=sizes[1])
+    model, x = double_vae(likelihood="gaussian", sigma=1.0), uniform(4, 1, 28, 28)
+    coded = direction(model, coded_line(model, x, *line, sizes, "squared"))
+    mu, logvar = model.encode(x)
+    z = model.reparameterize(mu, logvar, seeded())
+    log_px_z = Normal(model.decode(z), meaning.sigma).log_prob(x).sum((1, 2, 3))
+    loss = (kl_by_torch(mu, logvar) - log_px_z).mean()
+    assert_close(coded, direction(model, loss))
+    loss = as_beta_objective(model, x, meaning.beta)
+    assert_close(coded, direction(model, loss))
+
+
+@every(line=LINES, sizes=MEANS)
+def test_cross_entropy_is_a_beta_objective_with_the_beta_explained(line, sizes):
+    error = "cross-entropy"
+    meaning = explain_loss(*line, error=error, n_pixels=sizes[0], n_latents=sizes[1])
+    model, x = double_vae(), uniform(4, 1, 28, 28)
+    coded = direction(model, coded_line(model, x, *line, sizes, error))
+    loss = as_beta_objective(model, x, meaning.beta)
+    assert_close(coded, direction(model, loss))
+
+
 # ── what is refused ─────────────────────────────────────────────────────────────────
 
 
@@ -394,3 +507,33 @@ def test_models_and_settings_the_bounds_refuse(bound):
         model.log_likelihood = lambda x, z, wrong=wrong: wrong
         with refused(r"log-likelihood \(L, B\), summed over all pixels"):
             bound(model, x, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"a": 0},
+        {"a": -1},
+        {"a": math.nan},
+        {"b": -0.1},
+        {"b": math.nan},
+        {"n_pixels": 0},
+        {"n_pixels": -784},
+        {"n_latents": 0},
+    ],
+)
+def test_explain_loss_refuses_weights_and_sizes_that_make_no_loss(line):
+    with refused("a and the sizes must be positive, and b not negative"):
+        explain_loss(**line)
+
+
+def test_explain_loss_refuses_an_error_it_does_not_know():
+    with refused("error is 'mse': say 'squared' or 'cross-entropy'"):
+        explain_loss(error="mse")
+
+
+def test_reparameterize_refuses_no_draws_and_unequal_rows():
+    with refused("n_samples is 0: at least one is needed"):
+        reparameterize(ones(3, 2), ones(3, 2), 0)
+    with refused(r"mu has .* and logvar .*: both must be \(B, D\)"):
+        reparameterize(ones(3, 2), ones(3, 1), 1)

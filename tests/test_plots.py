@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.offsetbox import AnnotationBbox
 from matplotlib.text import Text
 from PIL import Image
@@ -266,6 +267,57 @@ def test_thumbnails_sit_at_their_codes_and_keep_their_distance():
     assert 10 < len(boxes) < 40
     assert gaps[np.triu_indices(len(boxes), 1)].min() > 0.9 * 0.2
     assert {tuple(place) for place in places} <= {tuple(code) for code in codes}
+
+
+def dark_extent(fig, ax):
+    """Left, right, bottom and top of what is dark in a figure, in data coordinates."""
+    rows, columns = np.nonzero(decode(plots.to_png(fig)) < 128)
+    height = fig.bbox.height
+    corners = [
+        (columns.min(), height - 1 - rows.max()),
+        (columns.max() + 1, height - rows.min()),
+    ]
+    (left, bottom), (right, top) = ax.transData.inverted().transform(corners)
+    return left, right, bottom, top
+
+
+@pytest.mark.parametrize("n_sigma", [1.0, 2.0])
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_ellipses_reach_n_sigma_deviations_from_their_centres(n_sigma, kind):
+    fig, ax = plt.subplots(figsize=(8, 8))
+    ax.set(xlim=(-10, 10), ylim=(-5, 5))  # one unit is not as long as the other
+    ax.set_axis_off()
+    ax.set_autoscale_on(False)
+    mu, sigma = kind([[1.0, -2.0]]), kind([[3.0, 0.5]])
+    plots.add_ellipses(ax, mu, sigma, n_sigma=n_sigma)
+    reach = 3 * n_sigma, 0.5 * n_sigma
+    extent = (1 - reach[0], 1 + reach[0], -2 - reach[1], -2 + reach[1])
+    assert dark_extent(fig, ax) == pytest.approx(extent, abs=0.06)
+
+
+def test_every_code_has_its_ellipse_and_the_last_word_on_style_is_the_callers():
+    ax = plt.figure().add_subplot()
+    mu, sigma = torch.rand(7, 2, requires_grad=True), torch.rand(7, 2)
+    plots.add_ellipses(ax, mu, sigma)
+    plots.add_ellipses(ax, mu, 0.1 * sigma, n_sigma=2, edgecolors="red", linewidths=3)
+    for outlines, factor, color in zip(
+        ax.collections, (1, 0.2), ("black", "red"), strict=True
+    ):
+        np.testing.assert_array_equal(outlines.get_offsets(), mu.detach())
+        np.testing.assert_allclose(outlines.get_widths(), 2 * factor * sigma[:, 0])
+        np.testing.assert_allclose(outlines.get_heights(), 2 * factor * sigma[:, 1])
+        assert not outlines.get_angles().any()
+        assert len(outlines.get_facecolor()) == 0  # see-through
+        assert to_rgba(color) == tuple(outlines.get_edgecolor()[0])
+    assert ax.collections[1].get_linewidth() == [3]
+
+
+def test_ellipses_on_empty_axes_bring_their_centres_into_view():
+    ax = plt.figure().add_subplot()
+    plots.add_ellipses(ax, [[50, 70], [60, 90]], [[1, 1], [1, 1]])
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    assert x0 <= 50 < 60 <= x1
+    assert y0 <= 70 < 90 <= y1
 
 
 # ── the panel that `fit` shows ──────────────────────────────────────────────────────

@@ -6,15 +6,22 @@ The panel is looked at where readers see it: in notebooks run by a real kernel.
 import base64
 import io
 import signal
+import warnings
+from itertools import pairwise
 
 import nbclient
 import nbformat.v4
+import numpy as np
 import pytest
 import torch
+from benchmark_training import flops_per_image
 from PIL import Image
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.flop_counter import FlopCounterMode
 
-from vae_helpers.models import Autoencoder
-from vae_helpers.objectives import squared_error
+from vae_helpers.models import VAE, Autoencoder
+from vae_helpers.objectives import elbo, squared_error
 from vae_helpers.plots import TrainingPanel
 from vae_helpers.training import TrainingDivergedError, fit
 
@@ -62,10 +69,22 @@ def trained(steps, objective=squared_error, seed=0, **settings):
 # ── the loop ────────────────────────────────────────────────────────────────────────
 
 
-def train_by_hand(model, objective, images, *, steps, batch_size, lr, seed):
+def train_by_hand(model, objective, images, *, steps, batch_size, lr, seed, cycle=None):
+    """The plain loop; with `cycle`, the first `steps` of one cycle of that length."""
     order = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    if cycle:
+        betas = (0.9, 0.99)
+        optimizer = torch.optim.Adam(model.parameters(), betas=betas, fused=True)
+        scheduler = OneCycleLR(
+            optimizer,
+            max_lr=lr,
+            total_steps=cycle + 1,
+            pct_start=0.1,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+        )
     losses, batches = [], []
     for _ in range(steps):
         if not batches:
@@ -75,6 +94,8 @@ def train_by_hand(model, objective, images, *, steps, batch_size, lr, seed):
         loss = objective(model, images[batches.pop(0)]).mean()
         loss.backward()
         optimizer.step()
+        if cycle:
+            scheduler.step()
         losses.append(loss.item())
     return losses
 
@@ -91,11 +112,12 @@ def test_fit_is_the_plain_loop_bit_for_bit(objective):
     assert history.seconds > 0
 
 
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
 @pytest.mark.parametrize("objective", [squared_error, denoising_error])
-def test_the_seed_decides_the_run(objective):
-    weights_a, losses_a = trained(6, objective, seed=1)
-    weights_b, losses_b = trained(6, objective, seed=1)
-    weights_c, losses_c = trained(6, objective, seed=2)
+def test_the_seed_decides_the_run(objective, schedule):
+    weights_a, losses_a = trained(6, objective, seed=1, schedule=schedule)
+    weights_b, losses_b = trained(6, objective, seed=1, schedule=schedule)
+    weights_c, losses_c = trained(6, objective, seed=2, schedule=schedule)
     assert torch.equal(weights_a, weights_b)
     assert losses_a == losses_b
     assert not torch.equal(weights_a, weights_c)
@@ -164,6 +186,98 @@ def test_every_image_is_seen_once_an_epoch_in_a_new_order():
 def test_steps_are_counted_whatever_the_batch_size(steps, batch_size, sizes):
     batches = seen_batches(10, steps=steps, batch_size=batch_size)
     assert [len(batch) for batch in batches] == sizes
+
+
+# ── the learning rate ───────────────────────────────────────────────────────────────
+
+
+def rates_of(steps, **settings):
+    """The learning rate of each step of a run."""
+    rates = []
+
+    def record(optimizer, args, kwargs):
+        rates.extend(group["lr"] for group in optimizer.param_groups)
+
+    hook = register_optimizer_step_pre_hook(record)
+    try:
+        trained(steps, **settings)
+    finally:
+        hook.remove()
+    return rates
+
+
+def test_the_rate_is_constant_unless_asked():
+    assert rates_of(12, lr=0.03) == rates_of(12, lr=0.03, schedule="constant")
+    assert rates_of(12, lr=0.03) == [0.03] * 12
+
+
+@pytest.mark.parametrize("steps", [40, 100, 139])
+def test_one_cycle_rises_for_a_tenth_of_the_steps_and_falls_to_zero(steps):
+    lr = 0.02
+    rates = rates_of(steps, lr=lr, schedule="one-cycle")
+    top = rates.index(max(rates))
+    assert len(rates) == steps
+    assert 0.1 * steps - 2 <= top <= 0.1 * steps + 1
+    assert rates[0] == pytest.approx(lr / 25)
+    assert 0.9 * lr < rates[top] <= lr
+    assert 0 < rates[-1] < 1.2 * lr / (0.9 * steps)
+    assert all(a < b for a, b in pairwise(rates[: top + 1]))
+    assert all(a > b for a, b in pairwise(rates[top:]))
+    corners = [0, 0.1 * (steps + 1) - 1, steps]
+    by_hand = np.interp(range(steps), corners, [lr / 25, lr, 0])
+    assert rates == pytest.approx(by_hand, abs=1e-3 * lr)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_short_runs_have_a_schedule_too(steps, schedule):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rates = rates_of(steps, lr=0.02, schedule=schedule)
+    assert len(rates) == steps
+    assert all(0 < rate <= 0.02 for rate in rates)
+    assert max(rates) >= 0.01
+    if schedule == "one-cycle":
+        assert all(a > b for a, b in pairwise(rates[1:]))
+
+
+@pytest.mark.parametrize("objective", [squared_error, denoising_error])
+def test_one_cycle_is_the_loop_of_notebook_04_bit_for_bit(objective):
+    by_hand, by_fit = make_model(), make_model()
+    settings = {"steps": 25, "batch_size": 4, "lr": 2e-2, "seed": 5}
+    losses = train_by_hand(by_hand, objective, make_images(), cycle=25, **settings)
+    settings |= {"schedule": "one-cycle", "quiet": True}
+    assert fit(by_fit, objective, make_images(), **settings).losses == losses
+    assert torch.equal(weights(by_fit), weights(by_hand))
+
+
+@pytest.mark.parametrize("event", ["interrupt", "nan"])
+def test_a_cycle_that_ends_early_keeps_the_model_and_the_history_so_far(event):
+    by_hand, by_fit = make_model(), make_model()
+    settings = {"batch_size": 4, "lr": 2e-2, "seed": 5}
+    losses = train_by_hand(
+        by_hand, squared_error, make_images(), steps=14, cycle=100, **settings
+    )
+    settings |= {"steps": 100, "schedule": "one-cycle", "quiet": True}
+    if event == "interrupt":
+        history = fit(by_fit, at_step(15, interrupt), make_images(), **settings)
+    else:
+        spoilt = at_step(15, lambda losses: losses * torch.nan)
+        with pytest.raises(TrainingDivergedError, match="step 15") as caught:
+            fit(by_fit, spoilt, make_images(), **settings)
+        history = caught.value.history
+    assert history.losses == losses
+    assert history.interrupted == (event == "interrupt")
+    assert torch.equal(weights(by_fit), weights(by_hand))
+
+
+@pytest.mark.parametrize("schedule", ["one cycle", "", None])
+def test_an_unknown_schedule_is_refused_before_anything_changes(schedule):
+    model, start = make_model(), weights(make_model())
+    advice = f"schedule is {schedule!r}: say 'constant' or 'one-cycle'"
+    with pytest.raises(ValueError, match=advice):
+        fit(model, squared_error, make_images(), steps=1, schedule=schedule)
+    assert torch.equal(weights(model), start)
 
 
 # ── what ends a run early ───────────────────────────────────────────────────────────
@@ -442,3 +556,15 @@ def test_images_and_preview_take_the_number_type_of_the_model(monkeypatch):
     model, images = make_model().double(), make_images()  # images are float32
     fit(model, squared_error, images, steps=1, preview=images[:2])
     assert shown[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize(("n_hidden", "latent_dim"), [(400, 20), (30, 7)])
+def test_the_benchmark_counts_the_operations_that_pytorch_counts(n_hidden, latent_dim):
+    model, x = VAE(latent_dim, hidden_sizes=(n_hidden,)), make_images(6)
+    with FlopCounterMode(display=False) as counter:
+        (-elbo(model, x).elbo).mean().backward()
+    assert counter.get_total_flops() == 6 * flops_per_image(n_hidden, latent_dim)
+
+
+def test_the_benchmark_counts_for_the_vae_of_pytorchs_example_unless_asked():
+    assert flops_per_image() == flops_per_image(400, 20)

@@ -71,9 +71,10 @@ def explain_loss(
     """
     if error not in ("squared", "cross-entropy"):
         raise ValueError(f"error is {error!r}: say 'squared' or 'cross-entropy'")
-    if not (a > 0 and b >= 0 and (n_pixels or 1) >= 1 and (n_latents or 1) >= 1):
+    n_pixels, n_latents = (1 if n is None else n for n in (n_pixels, n_latents))
+    if not (a > 0 and b >= 0 and n_pixels >= 1 and n_latents >= 1):
         raise ValueError("a and the sizes must be positive, and b not negative")
-    kl_weight = (b / (n_latents or 1)) / (a / (n_pixels or 1))  # per summed error
+    kl_weight = (b / n_latents) / (a / n_pixels)  # per summed error
     if error == "cross-entropy":
         return LossMeaning(beta=kl_weight, sigma=math.nan)
     # The Gaussian's −log p holds ½ of the squared error over sigma².

@@ -115,7 +115,8 @@ def _make_optimizer(model: nn.Module, lr: float, schedule: str, steps: int):
         return optimizer, rates.ConstantLR(optimizer, factor=1)
     if schedule == "one-cycle":
         optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99), fused=True)
-        options = {"pct_start": 0.1, "anneal_strategy": "linear"}
+        rise = 0.1 if steps >= 10 else 0.0  # OneCycleLR divides by 0 at 9 steps
+        options = {"pct_start": rise, "anneal_strategy": "linear"}
         # It counts the state before the first step as one.
         return optimizer, rates.OneCycleLR(
             optimizer, lr, steps + 1, cycle_momentum=False, **options
