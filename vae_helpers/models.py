@@ -120,7 +120,8 @@ class VAE(nn.Module):
         if self.likelihood == "bernoulli":
             mean = mean.clamp(1e-3, 1 - 1e-3).logit()  # a finite logit for no ink ever
         elif self.pixel_logvar.requires_grad:
-            self.pixel_logvar.copy_((images.flatten(1) - mean).square().mean().log())
+            variance = (images.flatten(1) - mean).square().mean()
+            self.pixel_logvar.copy_(variance.clamp(min=1e-6).log())  # equal images: 0
         self.decoder[-1].bias.copy_(mean)
         return self
 
