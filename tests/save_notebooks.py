@@ -30,10 +30,11 @@ from vae_helpers.widgets import LatentExplorer, PosteriorExplorer, SliderDemo
 
 for demo in [shown for shown in Out.values() if isinstance(shown, SliderDemo)]:
     for slider in demo.sliders.values():
-        pictures = set()
+        pictures, start = set(), slider.value
         for slider.value in (slider.min, slider.max):
             pictures.add(bytes(demo.png))
             assert not demo.error, demo.error
+        slider.value = start
         assert len(pictures) == 2, f"{slider.description} moves nothing"
 
 # The browser moves an explorer by setting these traits.
