@@ -54,14 +54,22 @@ RECIPES = {
     "vae-2d": Recipe("VAE", {"latent_dim": 2, "hidden_sizes": [400]}, steps=23_400),
     "vae-20d": Recipe("VAE", {"latent_dim": 20, "hidden_sizes": [400]}),
 }
+# The sweep of notebook 05, trained longer than it is there.
+RECIPES |= {
+    f"beta-{beta:g}": Recipe(
+        "VAE", {"latent_dim": 10, "hidden_sizes": [50]}, beta, steps=4_700, lr=6e-3
+    )
+    for beta in (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 40)
+}
 
 
 def load_pretrained(name: str) -> nn.Module:
-    """The model of that name, on the CPU: "ae-2d", "vae-2d", "vae-20d".
+    """The model of that name, on the CPU.
 
-    Trained on all 60,000 grey MNIST images; `read_card(name)` tells how, and how good
-    it is. Raises `ValueError` for an unknown name and `PretrainedError` for a file that
-    is missing or damaged.
+    Names: "ae-2d", "vae-2d", "vae-20d", and "beta-0.25" to "beta-40", the twelve of
+    notebook 05. Trained on all 60,000 grey MNIST images; `read_card(name)` tells how,
+    and how good it is. Raises `ValueError` for an unknown name and `PretrainedError`
+    for a file that is missing or damaged.
     """
     card = read_card(name)
     file = _FOLDER / f"{name}.safetensors"
