@@ -42,7 +42,15 @@ def main() -> None:
             for seed in SEEDS:
                 runs.append({"world": world} | run(train.images, test, beta, seed))
                 print(runs[-1], flush=True)
-    settings = {
+    RESULT.parent.mkdir(exist_ok=True)
+    lines = ",\n".join(f"  {json.dumps(one)}" for one in runs)
+    text = f'{{"settings": {json.dumps(make_settings())},\n "runs": [\n{lines}\n]}}\n'
+    RESULT.write_text(text, "utf-8")
+
+
+def make_settings() -> dict:
+    """All that the results depend on, besides β and the seed."""
+    return {
         "world": WORLD,
         "y": Y_ENDS,
         "train": N_TRAIN,
@@ -50,10 +58,6 @@ def main() -> None:
         "model": MODEL,
         "training": TRAINING,
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    lines = ",\n".join(f"  {json.dumps(one)}" for one in runs)
-    text = f'{{"settings": {json.dumps(settings)},\n "runs": [\n{lines}\n]}}\n'
-    RESULT.write_text(text, "utf-8")
 
 
 def run(images, test, beta: float, seed: int) -> dict:
