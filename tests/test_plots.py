@@ -357,3 +357,28 @@ def test_outside_jupyter_the_panel_is_silent(capfd):
     panel.close([1.0, 2.0], images_of(1))
     assert capfd.readouterr() == ("", "")
     assert plt.get_fignums() == []
+
+
+def test_heatmap_writes_every_number_where_its_labels_say():
+    table = torch.tensor([[0.0, 0.25, 2.0], [1.5, 0.1, 0.75]])
+    labels = {"rows": ["scale", "x"], "columns": ["a", "b", "c"], "unit": "nats"}
+    fig = plots.heatmap(table, **labels, title="what a unit knows")
+    ax, scale = fig.axes
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written[2, 0] == "2.00"
+    assert written[0, 1] == "1.50"
+    assert len(written) == 6
+    assert [label.get_text() for label in ax.get_yticklabels()] == labels["rows"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == labels["columns"]
+    assert scale.get_ylabel() == "nats"
+    assert ax.images[0].get_clim() == (0, 2)
+    plt.close(fig)
+
+
+def test_heatmap_of_zeros_and_on_given_axes_keeps_its_scale():
+    fig, ax = plt.subplots()
+    labels = {"rows": ["x"], "columns": ["a"], "unit": "nats", "title": "t"}
+    assert plots.heatmap([[0.0]], **labels, ax=ax, top=3.0) is fig
+    assert ax.images[0].get_clim() == (0, 3)
+    assert plots.heatmap([[0.0]], **labels).axes[0].images[0].get_clim() == (0, 1)
+    plt.close("all")

@@ -55,3 +55,43 @@ def mean_elbo(
     error = math.sqrt(spread / log_px_z.numel())
     mean_log_px_z, mean_kl = log_px_z.mean().item(), torch.cat(kl).mean().item()
     return MeanElbo(mean_log_px_z, mean_kl, mean_log_px_z - mean_kl, error)
+
+
+@torch.no_grad()
+def kl_per_dimension(
+    model: nn.Module, images: Tensor, *, batch_size: int = 1000
+) -> Tensor:
+    """What each latent dimension costs: the mean KL of q(z_j|x) to N(0, 1), in nats.
+
+    Shapes: images (N, …) → (D,) float64. The sum is the KL of `mean_elbo`, because q
+    and the prior are both products over the dimensions. Source: notebook 05.
+    """
+    mu, logvar = _encode_all(model, images, batch_size)
+    return 0.5 * (mu.square() + logvar.expm1() - logvar).mean(0)
+
+
+@torch.no_grad()
+def active_units(
+    model: nn.Module,
+    images: Tensor,
+    threshold: float = 0.01,
+    *,
+    batch_size: int = 1000,
+) -> Tensor:
+    """Which latent dimensions say something: the variance of mu_j over images, > 0.01.
+
+    Shapes: images (N, …) → (D,) bool; `.sum()` counts them.
+    Source: Burda et al. (2016), with their threshold; notebook 05.
+    """
+    mu, _ = _encode_all(model, images, batch_size)
+    return mu.var(0) > threshold
+
+
+def _encode_all(model: nn.Module, images: Tensor, batch_size: int):
+    """mu and logvar of all images, float64: (N, …) → twice (N, D)."""
+    if len(images) < 2:
+        raise ValueError(f"there are {len(images)} images: at least two are needed")
+    weights = next(model.parameters())
+    chunks = [model.encode(chunk.to(weights)) for chunk in images.split(batch_size)]
+    mu, logvar = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+    return mu.double(), logvar.double()

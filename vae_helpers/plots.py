@@ -149,6 +149,38 @@ def running_mean(values: Sequence[float], width: int = 50) -> tuple[range, np.nd
     return range(1, len(values) + 1), (total[steps] - total[first]) / (steps - first)
 
 
+def heatmap(
+    values,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    unit: str,
+    ax: Axes | None = None,
+    top: float | None = None,
+) -> Figure:
+    """A table of numbers (R, C) as shades from 0 (white) to `top`, each written in.
+
+    rows, columns: their labels. unit: what a cell holds, beside the scale.
+    """
+    values = to_numpy(values)
+    top = top or values.max() or 1.0  # all zeros: any scale will do
+    if ax is None:
+        n_rows, n_columns = values.shape
+        _, ax = plt.subplots(figsize=(2.6 + 0.62 * n_columns, 1.3 + 0.36 * n_rows))
+    shades = ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        color = "white" if value > 0.6 * top else "black"
+        text = f"{value:.2f}" if top < 10 else f"{value:.1f}"
+        ax.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.tick_params(length=0)
+    ax.set_title(title)
+    ax.figure.colorbar(shades, ax=ax, label=unit)
+    return ax.figure
+
+
 # ── the latent plane ────────────────────────────────────────────────────────────────
 
 

@@ -1,0 +1,64 @@
+"""KL per dimension and active units, on an encoder whose q is known."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from vae_helpers.evaluation import active_units, kl_per_dimension, mean_elbo
+from vae_helpers.models import VAE
+
+torch.set_num_threads(1)
+
+
+class KnownEncoder(nn.Module):
+    """mu is a row of a given table, whose number the image holds; logvar is fixed."""
+
+    def __init__(self, mu, logvar):
+        super().__init__()
+        self.mu, self.logvar = nn.Parameter(mu), nn.Parameter(logvar)
+
+    def encode(self, x):
+        mu = self.mu[x.flatten().long()]
+        return mu, self.logvar.expand_as(mu)
+
+
+@pytest.fixture
+def known():
+    """Deviations of mu: 2, exactly the root of 0.01, a little more, and 0."""
+    table = torch.tensor([[1.0, 1, 1, 0], [-1, -1, -1, 0]]).repeat(500, 1)
+    unbiased = (999 / 1000) ** 0.5
+    table = table * unbiased * torch.tensor([2, 0.0999, 0.1001, 0])
+    return KnownEncoder(table, torch.tensor([-3.0, 0, 0, 0.5]))
+
+
+IDS = torch.arange(1000.0).view(1000, 1)
+
+
+def test_kl_of_each_dimension_is_that_of_torch_distributions(known):
+    q = torch.distributions.Normal(known.mu, (0.5 * known.logvar).exp())
+    prior = torch.distributions.Normal(0.0, 1.0)
+    expected = torch.distributions.kl_divergence(q, prior).mean(0).detach()
+    assert_close(kl_per_dimension(known, IDS).float(), expected)
+
+
+def test_a_unit_is_active_where_the_variance_of_mu_exceeds_the_threshold(known):
+    assert active_units(known, IDS).tolist() == [True, False, True, False]
+    assert active_units(known, IDS, 0.0099).tolist() == [True, True, True, False]
+    assert active_units(known, IDS, 5).sum() == 0
+
+
+@pytest.mark.parametrize("function", [kl_per_dimension, active_units])
+def test_unequal_batches_change_nothing_and_one_image_is_too_few(known, function):
+    whole = function(known, IDS, batch_size=1000)
+    assert_close(function(known, IDS, batch_size=300), whole)
+    with pytest.raises(ValueError, match="at least two"):
+        function(known, IDS[:1])
+
+
+def test_the_dimensions_add_up_to_the_kl_of_mean_elbo():
+    torch.manual_seed(0)
+    model, images = VAE(5, hidden_sizes=(8,)), torch.rand(30, 1, 28, 28)
+    total = kl_per_dimension(model, images).sum().item()
+    assert total == pytest.approx(mean_elbo(model, images).kl, rel=1e-5)
+    assert not kl_per_dimension(model, images).requires_grad
