@@ -1,5 +1,6 @@
 """The exact posterior of a model with two latents, by sums over a grid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,7 @@ from vae_helpers.models import VAE
 _REACH = 7.0  # the prior's mass outside (−7, 7)² is 5e-12
 _CELL = 0.07  # of the coarse grid, about as wide as a posterior of a digit
 _VISIBLE = 8.0  # nats below the top: four deviations of a Gaussian
-_MARGIN = (
-    5 / 3
-)  # the grid goes on beyond the window by five of the widest q's deviations
+_MARGIN = 5 / 3  # half-windows beyond the window: five of the widest q's deviations
 _FINEST = 400  # points along an axis, at most
 _CHUNK = 4096  # images decoded at once: 13 MB
 
@@ -125,7 +124,7 @@ def posterior_grid(
         centre, half = torch.tensor(window[:2], dtype=torch.double), window[2]
     # Whole coarse cells, so that the fine ones replace them and leave no gap.
     first = ((centre - half * (1 + _MARGIN) + _REACH) / _CELL).floor().long()
-    n_cells = int((2 * half * (1 + _MARGIN) / _CELL).__ceil__()) + 1
+    n_cells = math.ceil(2 * half * (1 + _MARGIN) / _CELL) + 1
     finest = min(sigma.min().item() / 2, half / 30)
     per_cell = max(1, min(round(_CELL / finest + 0.5), _FINEST // n_cells))
     step = _CELL / per_cell
