@@ -1,12 +1,19 @@
 """How good is a model? Numbers over a whole test set, each with its error."""
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vae_helpers.objectives import elbo
+from vae_helpers.objectives import (
+    elbo,
+    log_importance_weights,
+    reparameterize,
+)
+
+_DECODED = 2048  # images decoded at once: 6 MB of logits, which a cache may hold
 
 
 class MeanElbo(NamedTuple):
@@ -20,6 +27,13 @@ class MeanElbo(NamedTuple):
     kl: float
     elbo: float
     error: float
+
+
+class PerImage(NamedTuple):
+    """A number for each image, in nats, and the error of each; float64."""
+
+    value: Tensor
+    error: Tensor
 
 
 @torch.no_grad()
@@ -43,7 +57,7 @@ def mean_elbo(
     if len(images) == 0:
         raise ValueError("there are no images to average over")
     weights = next(model.parameters())
-    generator = torch.Generator(weights.device).manual_seed(seed)
+    generator = _make_generator(model, seed)
     log_px_z, kl = [], []
     for chunk in images.split(batch_size):
         x = chunk.to(weights)  # device and dtype
@@ -85,6 +99,117 @@ def active_units(
     """
     mu, _ = _encode_all(model, images, batch_size)
     return mu.var(0) > threshold
+
+
+@torch.no_grad()
+def log_evidence_importance(
+    model: nn.Module,
+    images: Tensor,
+    n_samples: int = 5000,
+    *,
+    proposal: str = "posterior",
+    seed: int = 0,
+) -> PerImage:
+    """Estimate log p(x) of each image from n_samples draws of z: (N, …) → twice (N,).
+
+    proposal: "posterior" draws z from q(z|x), as Burda et al. (2016) do for their
+        −L_5000; "prior" draws it from N(0, I).
+    error: one standard error, from the spread of the weights. It knows only of what
+        was drawn: where the proposal misses a part of the posterior, the estimate is
+        too low by far more. In expectation the value is a lower bound of log p(x).
+
+    Memory does not grow with n_samples. Source: Burda et al. (2016), eq. (8);
+    notebook 07.
+    """
+    draw = _find_proposal(proposal)
+    if n_samples < 2:
+        raise ValueError(f"n_samples is {n_samples}: the error needs two draws or more")
+    generator = _make_generator(model, seed)
+    values, errors = [], []
+    for x in _chunks(model, images, n_samples):
+        sums = x.new_full((2, len(x)), -math.inf, dtype=torch.double)
+        for n in _pieces(n_samples, _DECODED // len(x)):
+            log_w = draw(model, x, n, generator).double()  # (n, B)
+            both = torch.stack([log_w, 2 * log_w]).logsumexp(1)
+            sums = torch.logaddexp(sums, both)  # log Σ w and log Σ w²
+        values.append(sums[0] - math.log(n_samples))
+        effective = (2 * sums[0] - sums[1]).exp()  # Kish's effective number of draws
+        errors.append((1 / effective - 1 / n_samples).clamp(min=0).sqrt())
+    return PerImage(torch.cat(values).cpu(), torch.cat(errors).cpu())
+
+
+@torch.no_grad()
+def iwae_curve(
+    model: nn.Module,
+    images: Tensor,
+    sizes: Sequence[int],
+    *,
+    n_samples: int | None = None,
+    proposal: str = "posterior",
+    seed: int = 0,
+) -> PerImage:
+    """The IWAE bound L_K of each image for each K in `sizes`: → twice (len(sizes), N).
+
+    n_samples: draws of z per image, shared by all K: they are cut into n_samples // K
+        groups, whose bounds are averaged. Without it, four times the largest K.
+    error: one standard error, from the spread of the groups; of a single one, NaN.
+
+    L_1 is the ELBO, and in expectation L_K rises with K to log p(x). The curve of a few
+    draws need not, so compare within the errors. Source: Burda et al. (2016),
+    theorem 1; notebook 07.
+    """
+    draw = _find_proposal(proposal)
+    n_samples = n_samples or 4 * max(sizes)
+    if min(sizes) < 1 or max(sizes) > n_samples:
+        raise ValueError(f"sizes are {list(sizes)}: from 1 to n_samples = {n_samples}")
+    generator = _make_generator(model, seed)
+    values, errors = [], []
+    for x in _chunks(model, images, n_samples):
+        pieces = _pieces(n_samples, _DECODED // len(x))
+        log_w = torch.cat([draw(model, x, n, generator).double() for n in pieces])
+        curves = []
+        for size in sizes:
+            whole = log_w[: n_samples // size * size]
+            bounds = whole.unflatten(0, (-1, size)).logsumexp(1) - math.log(size)
+            spread = bounds.std(0) if len(bounds) > 1 else bounds[0] * math.nan
+            curves.append(torch.stack([bounds.mean(0), spread / len(bounds) ** 0.5]))
+        value, error = torch.stack(curves, dim=1)  # each (len(sizes), B)
+        values.append(value)
+        errors.append(error)
+    return PerImage(torch.cat(values, dim=1).cpu(), torch.cat(errors, dim=1).cpu())
+
+
+def _find_proposal(name: str):
+    if name not in ("posterior", "prior"):
+        raise ValueError(f"proposal is {name!r}: say 'posterior' or 'prior'")
+    return log_importance_weights if name == "posterior" else _log_prior_weights
+
+
+def _log_prior_weights(
+    model: nn.Module, x: Tensor, n_samples: int, generator: torch.Generator
+) -> Tensor:
+    """log p(x|z) at draws from the prior: (B, …) → (n_samples, B)."""
+    zeros = torch.zeros_like(model.encode(x)[0])
+    return model.log_likelihood(x, reparameterize(zeros, zeros, n_samples, generator))
+
+
+def _make_generator(model: nn.Module, seed: int) -> torch.Generator:
+    return torch.Generator(next(model.parameters()).device).manual_seed(seed)
+
+
+def _chunks(model: nn.Module, images: Tensor, n_samples: int) -> Iterator[Tensor]:
+    """The images, a few at a time, as the model wants them: device and dtype."""
+    if len(images) == 0:
+        raise ValueError("there are no images to evaluate")
+    weights = next(model.parameters())
+    for chunk in images.split(max(1, _DECODED // n_samples)):
+        yield chunk.to(weights)
+
+
+def _pieces(total: int, at_once: int) -> list[int]:
+    """`total` as a sum of numbers up to `at_once`."""
+    whole, rest = divmod(total, at_once)
+    return [at_once] * whole + [rest] * (rest > 0)
 
 
 def _encode_all(model: nn.Module, images: Tensor, batch_size: int):

@@ -165,13 +165,27 @@ def iwae_bound(
     A lower bound of log p(x) in expectation that rises with n_samples; at 1 it is an
     estimate of the ELBO. Source: Burda et al. (2016), eq. (8); derived in notebook 02.
     """
+    log_weights = log_importance_weights(model, x, n_samples, generator)
+    return log_weights.logsumexp(0) - math.log(n_samples)
+
+
+def log_importance_weights(
+    model: nn.Module,
+    x: Tensor,
+    n_samples: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """log p(x, z) − log q(z|x) at n_samples draws z from q: (B, …) → (n_samples, B).
+
+    The mean of the weights themselves, not of their logarithms, is an unbiased estimate
+    of p(x). Source: Burda et al. (2016), section 3; derived in notebook 02.
+    """
     mu, logvar = model.encode(x)
     z = reparameterize(mu, logvar, n_samples, generator)
     # The normal density is symmetric in its argument and its mean.
     log_prior = gaussian_log_likelihood(torch.zeros_like(mu), z, 0.0)  # (K, B)
     log_posterior = gaussian_log_likelihood(mu, z, logvar)  # (K, B): log q(z|x)
-    log_weights = _log_px_z(model, x, z) + log_prior - log_posterior  # (K, B)
-    return log_weights.logsumexp(0) - math.log(n_samples)
+    return _log_px_z(model, x, z) + log_prior - log_posterior
 
 
 def _log_px_z(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
