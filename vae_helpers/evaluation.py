@@ -1,17 +1,32 @@
 """How good is a model? Numbers over a whole test set, each with its error."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vae_helpers.objectives import (
-    elbo,
-    log_importance_weights,
-    reparameterize,
+from vae_helpers.objectives import elbo, log_importance_weights, reparameterize
+from vae_helpers.quadrature import (
+    Gaps,
+    PerImage,
+    gap_surgery,
+    log_evidence_quadrature,
 )
+
+__all__ = [
+    "Gaps",
+    "MeanElbo",
+    "PerImage",
+    "active_units",
+    "gap_surgery",
+    "iwae_curve",
+    "kl_per_dimension",
+    "log_evidence_importance",
+    "log_evidence_quadrature",
+    "mean_elbo",
+]
 
 _DECODED = 2048  # images decoded at once: 6 MB of logits, which a cache may hold
 
@@ -27,13 +42,6 @@ class MeanElbo(NamedTuple):
     kl: float
     elbo: float
     error: float
-
-
-class PerImage(NamedTuple):
-    """A number for each image, in nats, and the error of each; float64."""
-
-    value: Tensor
-    error: Tensor
 
 
 @torch.no_grad()
@@ -121,21 +129,19 @@ def log_evidence_importance(
     Memory does not grow with n_samples. Source: Burda et al. (2016), eq. (8);
     notebook 07.
     """
-    draw = _find_proposal(proposal)
     if n_samples < 2:
         raise ValueError(f"n_samples is {n_samples}: the error needs two draws or more")
-    generator = _make_generator(model, seed)
-    values, errors = [], []
-    for x in _chunks(model, images, n_samples):
-        sums = x.new_full((2, len(x)), -math.inf, dtype=torch.double)
+    results = torch.empty(2, len(images), dtype=torch.double)
+    for x, chunk, draw in _in_chunks(model, images, n_samples, proposal, seed):
+        log_sums = torch.full((2, len(x)), -math.inf, dtype=torch.double)
         for n in _pieces(n_samples, _DECODED // len(x)):
-            log_w = draw(model, x, n, generator).double()  # (n, B)
+            log_w = draw(n).double().cpu()  # (n, B)
             both = torch.stack([log_w, 2 * log_w]).logsumexp(1)
-            sums = torch.logaddexp(sums, both)  # log Σ w and log Σ w²
-        values.append(sums[0] - math.log(n_samples))
-        effective = (2 * sums[0] - sums[1]).exp()  # Kish's effective number of draws
-        errors.append((1 / effective - 1 / n_samples).clamp(min=0).sqrt())
-    return PerImage(torch.cat(values).cpu(), torch.cat(errors).cpu())
+            log_sums = torch.logaddexp(log_sums, both)  # log Σ w and log Σ w²
+        results[0, chunk] = log_sums[0] - math.log(n_samples)
+        n_effective = (2 * log_sums[0] - log_sums[1]).exp()  # Kish (1965)
+        results[1, chunk] = (1 / n_effective - 1 / n_samples).clamp(min=0).sqrt()
+    return PerImage(*results)
 
 
 @torch.no_grad()
@@ -158,31 +164,41 @@ def iwae_curve(
     draws need not, so compare within the errors. Source: Burda et al. (2016),
     theorem 1; notebook 07.
     """
-    draw = _find_proposal(proposal)
     n_samples = n_samples or 4 * max(sizes)
     if min(sizes) < 1 or max(sizes) > n_samples:
         raise ValueError(f"sizes are {list(sizes)}: from 1 to n_samples = {n_samples}")
+    results = torch.empty(2, len(sizes), len(images), dtype=torch.double)
+    for x, chunk, draw in _in_chunks(model, images, n_samples, proposal, seed):
+        log_w = torch.empty(n_samples, len(x), dtype=torch.double)
+        for part in log_w.split(_DECODED // len(x)):
+            part.copy_(draw(len(part)))
+        for row, size in enumerate(sizes):
+            groups = log_w[: n_samples // size * size].unflatten(0, (-1, size))
+            bounds = groups.logsumexp(1) - math.log(size)  # (n_samples // size, B)
+            results[0, row, chunk] = bounds.mean(0)
+            spread = bounds.std(0) if len(bounds) > 1 else math.nan
+            results[1, row, chunk] = spread / len(bounds) ** 0.5
+    return PerImage(*results)
+
+
+def _in_chunks(model, images: Tensor, n_samples: int, proposal: str, seed: int):
+    """Yield images as the model wants them, their slice, and what draws log-weights.
+
+    `draw(n)` gives (n, B). Results go into tensors made beforehand: small ones kept
+    between the large ones would stop these from being used again (8 GB in the end).
+    """
+    if proposal not in ("posterior", "prior"):
+        raise ValueError(f"proposal is {proposal!r}: say 'posterior' or 'prior'")
+    if len(images) == 0:
+        raise ValueError("there are no images to evaluate")
+    weights = next(model.parameters())
     generator = _make_generator(model, seed)
-    values, errors = [], []
-    for x in _chunks(model, images, n_samples):
-        pieces = _pieces(n_samples, _DECODED // len(x))
-        log_w = torch.cat([draw(model, x, n, generator).double() for n in pieces])
-        curves = []
-        for size in sizes:
-            whole = log_w[: n_samples // size * size]
-            bounds = whole.unflatten(0, (-1, size)).logsumexp(1) - math.log(size)
-            spread = bounds.std(0) if len(bounds) > 1 else bounds[0] * math.nan
-            curves.append(torch.stack([bounds.mean(0), spread / len(bounds) ** 0.5]))
-        value, error = torch.stack(curves, dim=1)  # each (len(sizes), B)
-        values.append(value)
-        errors.append(error)
-    return PerImage(torch.cat(values, dim=1).cpu(), torch.cat(errors, dim=1).cpu())
-
-
-def _find_proposal(name: str):
-    if name not in ("posterior", "prior"):
-        raise ValueError(f"proposal is {name!r}: say 'posterior' or 'prior'")
-    return log_importance_weights if name == "posterior" else _log_prior_weights
+    draw = log_importance_weights if proposal == "posterior" else _log_prior_weights
+    at_once = max(1, _DECODED // n_samples)
+    for start in range(0, len(images), at_once):
+        chunk = slice(start, start + at_once)
+        x = images[chunk].to(weights)  # device and dtype
+        yield x, chunk, lambda n, x=x: draw(model, x, n, generator)
 
 
 def _log_prior_weights(
@@ -195,15 +211,6 @@ def _log_prior_weights(
 
 def _make_generator(model: nn.Module, seed: int) -> torch.Generator:
     return torch.Generator(next(model.parameters()).device).manual_seed(seed)
-
-
-def _chunks(model: nn.Module, images: Tensor, n_samples: int) -> Iterator[Tensor]:
-    """The images, a few at a time, as the model wants them: device and dtype."""
-    if len(images) == 0:
-        raise ValueError("there are no images to evaluate")
-    weights = next(model.parameters())
-    for chunk in images.split(max(1, _DECODED // n_samples)):
-        yield chunk.to(weights)
 
 
 def _pieces(total: int, at_once: int) -> list[int]:
