@@ -37,10 +37,10 @@ def checkpoint(claim: str, holds: bool, measured: str = "") -> None:
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What a check says; true where the `claim` holds. As text it is one line.
+    """What a check says; true where the claim `holds`. As text it is one line.
 
-    `found` says in words what was measured; `value` is the number behind it, and each
-    check says which. The line `✓ claim` holds no number, so it never changes.
+    found: in words. value: the number behind it; each check says which. The line
+    `✓ claim` has no number in it, so it never changes.
     """
 
     holds: bool
@@ -52,9 +52,8 @@ class Verdict:
         return self.holds
 
     def __str__(self) -> str:
-        return (
-            f"✓ {self.claim}" if self.holds else f"✗ {self.claim}: found {self.found}"
-        )
+        end = "" if self.holds else f": found {self.found}"
+        return f"{'✓' if self.holds else '✗'} {self.claim}{end}"
 
     __repr__ = __str__
 
@@ -85,13 +84,9 @@ def check_density(
     )
     error, off = abs(integral - coarse), abs(integral - 1)
     if error > tolerance and off <= tolerance + error:
-        raise ValueError(
-            f"the grid is too coarse: the integral is {integral:.4g}, and {coarse:.4g} "
-            "with half the points; raise n_points, narrow the box or raise tolerance"
-        )
+        raise ValueError("grid too coarse: narrow the box, raise n_points or tolerance")
     found = (
-        f"{integral:.4g} ± {error:.1g}; is a term lost or counted twice, or does the "
-        "box cut mass off?"
+        f"{integral:.4g} ± {error:.1g}; a term lost or counted twice, a box too small?"
     )
     return Verdict(off <= tolerance, "exp(log_prob) integrates to one", found, integral)
 
@@ -127,7 +122,7 @@ def check_sampler(
         for n in (_N_INSIDE // 2, _N_INSIDE)
     )
     if ((rough - expected).square() > expected.clamp(min=_FEWEST)).any():
-        raise ValueError("the cells are too coarse: narrow the box or raise n_cells")
+        raise ValueError("cells too coarse: narrow the box or raise n_cells")
     outside = (n_samples - expected.sum()).clamp(min=0).view(1)
     counts = _count_draws(draws.double().cpu(), low, high, n_cells)
     counts, expected = _pool_small(counts, torch.cat([expected, outside]))
@@ -136,9 +131,8 @@ def check_sampler(
     p_value = torch.special.gammaincc(half, terms.sum() / 2).item()
     got, due = (x[terms.argmax()] / n_samples for x in (counts, expected))
     found = (
-        f"{got:.1%} of the draws where {due:.1%} are due; is the spread a deviation, "
+        f"{got:.1%} of draws, due {due:.1%}; one draw for all dimensions? σ, not σ²?"
     )
-    found += "and do all dimensions share what is drawn once?"
     holds = p_value >= false_alarms  # not where it is NaN
     return Verdict(holds, "the sampler draws from exp(log_prob)", found, p_value)
 
@@ -177,9 +171,9 @@ def check_bound(
     falls = -gap.diff() - _N_ERRORS * torch.hypot(error[1:], error[:-1])
     k, j = above.argmax(), falls.argmax()
     found = (
-        f"{gap[k]:+.3g} ± {error[k]:.1g} nats off log p(x) at K = {sizes[k]} and "
+        f"{gap[k]:+.3g} ± {error[k]:.1g} nats against log p(x) at K = {sizes[k]}, and "
         f"{gap[j + 1] - gap[j]:+.3g} from K = {sizes[j]} to {sizes[j + 1]}; a mean for "
-        "a sum, z not drawn from q, or the wrong weights?"
+        "a sum, z not from q, wrong weights?"
     )
     holds = bool((above <= tolerance).all() and (falls <= tolerance).all())
     claim = "the bound stays below log p(x) and does not fall with K"
@@ -201,18 +195,16 @@ def check_metric(
         perfect code, a rotated one and a useless one.
 
     Cannot see: what happens between the known values.
-    Raises `ValueError` where all expect the same, and for tables of unequal length.
+    Raises `ValueError` where all expect the same.
     """
     if len({expected for _, expected in known.values()}) < 2:
         raise ValueError("a constant would pass: give codes of two different scores")
-    if any(len(codes) != len(factors) for codes, _ in known.values()):
-        raise ValueError("codes and factors must have a row each for the same images")
     pairs = {
         f"on the {name} code": (float(metric(codes, factors)), expected)
         for name, (codes, expected) in known.items()
     }
-    hint = "are its rows and columns what they are taken for?"
-    return _compare("the metric gives its known values", pairs, tolerance, hint)
+    claim, hint = "the metric gives its known values", "rows taken for columns?"
+    return _compare(claim, pairs, tolerance, hint)
 
 
 @torch.no_grad()
@@ -236,21 +228,15 @@ def check_mean(
     n = len(images)
     sizes = batch_sizes or [n, 2 * n // 3, 3]
     if n < 4 or all(n % size == 0 for size in sizes if size < n):
-        raise ValueError(
-            f"{n} images in batches of {list(sizes)}: give at least four images, and a "
-            "batch size that leaves a smaller last batch"
-        )
+        raise ValueError(f"{n} images by {sizes}: leave a smaller last batch")
     expected = math.fsum(float(evaluate(one, 1)) for one in images.split(1)) / n
     pairs = {
         f"in batches of {size}": (float(evaluate(images, size)), expected)
         for size in sizes
     }
-    hint = "are all batches read, and weighted by their size?"
+    hint = "all batches read, and weighted by size?"
     claim = "the mean is over all images, however batched"
     return _compare(claim, pairs, tolerance, hint)
-
-
-# ── helpers ─────────────────────────────────────────────────────────────────────────
 
 
 def _find_box(low, high) -> tuple[Tensor, Tensor]:
@@ -297,18 +283,14 @@ def _pool_small(counts: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
     n += bool(expected[:n].sum() < _FEWEST)  # one more, which makes it enough
     if len(expected) - n < 1:
         raise ValueError("most mass is in one cell: put low and high closer around it")
-    counts, expected = (
-        torch.cat([x[:n].sum().view(1), x[n:]]) for x in (counts, expected)
-    )
-    return counts, expected
+    pool = [x[:n].sum().view(1) for x in (counts, expected)]
+    return torch.cat([pool[0], counts[n:]]), torch.cat([pool[1], expected[n:]])
 
 
 def _refuse_shape(name: str, got: Tensor, due: Sequence[int]) -> None:
     if got.shape != tuple(due):
-        raise ValueError(
-            f"{name} has shape {tuple(got.shape)} and must have {tuple(due)}: a row "
-            "for each point, draw or image, with sums over all that belongs to it"
-        )
+        shapes = f"has shape {tuple(got.shape)} and must have {tuple(due)}"
+        raise ValueError(f"{name} {shapes}: sum over what belongs to one draw or image")
 
 
 def _compare(claim: str, pairs: Mapping, tolerance: float, hint: str) -> Verdict:
