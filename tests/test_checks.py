@@ -616,3 +616,16 @@ def test_checks_leave_no_gradient_and_the_global_seed_alone():
     assert isinstance(verdict.value, float)
     assert check_sampler(draw_standard_normal, standard_normal, *BOX)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_tolerance_of_a_density_is_kept_and_far_off_needs_no_fine_grid():
+    def scaled(z):
+        return standard_normal(z) + math.log(1.01)
+
+    assert not check_density(scaled, -6, 6)
+    assert check_density(scaled, -6, 6, tolerance=0.011)
+
+    def high_and_narrow(z):  # rough on this grid, and three times too much
+        return Normal(0.01, 0.02).log_prob(z).sum(1) + math.log(3)
+
+    assert not check_density(high_and_narrow, -6, 6)
