@@ -21,7 +21,7 @@ def pictures(n, seed=0):
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """What was asked of `VAE`, `fit` and the importance sampling, which do less."""
-    asked = {"vae": [], "fit": [], "n_samples": []}
+    asked = {"vae": [], "fit": [], "n_samples": [], "log_px": []}
     fit = run_papers.fit
 
     def small_vae(latent_dim, *, hidden_sizes, activation):
@@ -34,7 +34,9 @@ def small(monkeypatch, tmp_path):
 
     def few_samples(model, images, n_samples):
         asked["n_samples"].append(n_samples)
-        return log_evidence_importance(model, images, 20)
+        estimate = log_evidence_importance(model, images, 20)
+        asked["log_px"].append(estimate.value)
+        return estimate
 
     monkeypatch.setattr(run_papers, "VAE", small_vae)
     monkeypatch.setattr(run_papers, "fit", short_fit)
@@ -85,7 +87,9 @@ def test_a_run_trains_as_planned_and_gives_every_number(name, small):
         assert small["fit"][0]["schedule"] == "one-cycle"
     assert 300 < row["nll"] < 700  # an untrained net, 784 · log 2 = 543
     assert row["minus_elbo"] > row["nll"] - 0.1
-    assert 0 < row["nll_error"] < 20
+    nll = -small["log_px"][0].numpy()
+    assert row["nll"] == pytest.approx(nll.mean(), abs=0.006)
+    assert row["nll_error"] == pytest.approx(nll.std(ddof=1) / 6**0.5, abs=0.006)
     assert row["active_units"] in (0, 1, 2)
 
 
@@ -134,6 +138,8 @@ def test_a_latent_size_gives_every_number(small):
     assert small["fit"][0]["steps"] == 20
     assert -700 < row["elbo_train"] < -300
     assert -700 < row["elbo_test"] < -300
+    row = run_papers.run_latent_size(3, 1, torch.zeros(200, 1, 28, 28), test)
+    assert row["elbo_test"] < -1000 < -10 < row["elbo_train"] < 0  # it knows black
 
 
 def test_keep_replaces_one_line_and_keeps_the_others(small):
