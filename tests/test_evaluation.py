@@ -1,9 +1,11 @@
-"""`mean_elbo` and the linear VAE, whose optimum is probabilistic PCA.
+"""Numbers over a test set, and the linear VAE, whose optimum is probabilistic PCA.
 
 Tipping & Bishop (1999) give its weights, its posterior and log p(x) in closed form.
 """
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,9 +13,21 @@ from torch import nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
-from vae_helpers.evaluation import MeanElbo, mean_elbo
+from vae_helpers import evaluation
+from vae_helpers.evaluation import (
+    MeanElbo,
+    iwae_curve,
+    log_evidence_importance,
+    mean_elbo,
+)
 from vae_helpers.models import VAE
-from vae_helpers.objectives import elbo, gaussian_kl, iwae_bound
+from vae_helpers.objectives import (
+    elbo,
+    gaussian_kl,
+    iwae_bound,
+    log_importance_weights,
+    reparameterize,
+)
 from vae_helpers.training import fit, pick_device
 
 torch.set_num_threads(1)  # for matrices this small, more threads only take turns
@@ -256,3 +270,246 @@ def test_one_draw_has_no_error(n_samples):
 def test_no_images_have_no_mean():
     with pytest.raises(ValueError, match="there are no images to average over"):
         mean_elbo(small_vae(), make_images(0))
+
+
+# ── many draws of each image ────────────────────────────────────────────────────────
+
+
+def noisy_ppca():
+    """With so much noise that a posterior is half as wide as the prior."""
+    ppca = PPCA(make_images())
+    ppca.noise = torch.tensor(4.0, dtype=F64)
+    ppca.top = ppca.noise + ppca.w.square().sum(0)
+    return ppca
+
+
+def test_with_the_exact_posterior_no_draws_are_needed_for_log_px():
+    images = make_images(5)
+    ppca = PPCA(make_images())
+    model, truth = linear_vae(ppca), ppca.log_px(images)
+    value, error = log_evidence_importance(model, images, 30)
+    assert_close(value, truth)
+    assert error.max() < 1e-6
+    value, error = iwae_curve(model, images, (1, 2, 7), n_samples=30)
+    assert_close(value, truth.expand(3, 5))
+    assert error.max() < 1e-6
+
+
+@pytest.mark.parametrize("n_samples", [2, 64, 5000])
+@pytest.mark.parametrize("proposal", ["posterior", "prior"])
+def test_importance_sampling_is_the_mean_of_the_weights_and_its_error(
+    proposal, n_samples
+):
+    model, images = small_vae(), make_images(3)
+
+    def draw(x, n, generator):
+        if proposal == "posterior":
+            return log_importance_weights(model, x, n, generator)
+        mu = torch.zeros(len(x), 2, dtype=F64)
+        return model.log_likelihood(x, reparameterize(mu, mu, n, generator))
+
+    # As many draws as are decoded at once, from one generator for all images.
+    generator, log_w = seeded(3), []
+    with torch.no_grad():
+        if n_samples < 2048 / 3:
+            log_w = draw(images, n_samples, generator)
+        else:
+            for i in range(3):
+                sizes = (2048, 2048, 904)
+                draws = [draw(images[i : i + 1], n, generator) for n in sizes]
+                log_w.append(torch.cat(draws))
+            log_w = torch.cat(log_w, 1)
+    weights = (log_w - log_w.amax(0)).exp()
+    value, error = log_evidence_importance(
+        model, images, n_samples, proposal=proposal, seed=3
+    )
+    assert value.dtype == error.dtype == F64
+    assert_close(value, weights.mean(0).log() + log_w.amax(0))
+    spread = weights.std(0, correction=0) / weights.mean(0)
+    assert_close(error, spread / math.sqrt(n_samples), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("proposal", ["posterior", "prior"])
+def test_importance_sampling_is_unbiased_and_its_error_that_of_repeated_runs(proposal):
+    ppca, images = noisy_ppca(), make_images(2)
+    model = linear_vae(ppca, move=0.2, widen=0.5).float()  # twice as fast
+    options = {"n_samples": 500, "proposal": proposal}
+    runs = [
+        log_evidence_importance(model, images, seed=i, **options) for i in range(200)
+    ]
+    value, error = (torch.stack(part) for part in zip(*runs, strict=True))
+    assert 0.01 < error.mean() < 0.1  # small enough for log(1 + e) = e
+    claimed = error.square().mean(0).sqrt()
+    # The deviation of 200 runs is known to 5 %; four times that is allowed.
+    assert_close(value.std(0), claimed, rtol=0.2, atol=0)
+    ratio = (value - ppca.log_px(images)).exp()  # mean 1
+    assert ((ratio.mean(0) - 1).abs() < 4.5 * claimed / math.sqrt(200)).all()
+
+
+def test_the_curve_is_the_mean_of_the_bounds_of_the_groups():
+    model, images = small_vae(), make_images(3)
+    sizes, n_samples = (1, 3, 10, 7, 25), 25
+    value, error = iwae_curve(model, images, sizes, n_samples=n_samples, seed=5)
+    assert value.shape == error.shape == (5, 3)
+    assert value.dtype == error.dtype == F64
+    with torch.no_grad():
+        log_w = log_importance_weights(model, images, n_samples, seeded(5))
+    for row, size in enumerate(sizes):
+        groups = [
+            log_w[start : start + size].exp().mean(0).log()
+            for start in range(0, n_samples - size + 1, size)
+        ]
+        assert len(groups) == n_samples // size
+        groups = torch.stack(groups)
+        assert_close(value[row], groups.mean(0))
+        if len(groups) > 1:
+            assert_close(error[row], groups.std(0) / math.sqrt(len(groups)))
+        else:
+            assert error[row].isnan().all()
+
+
+def test_without_a_number_the_curve_takes_four_groups_of_the_largest_size():
+    model, images = small_vae(), make_images(3)
+    curve = iwae_curve(model, images, [5, 2])
+    same = iwae_curve(model, images, [5, 2], n_samples=20)
+    assert all(map(torch.equal, curve, same))
+
+
+@pytest.mark.parametrize("proposal", ["posterior", "prior"])
+def test_the_curve_climbs_from_the_elbo_to_log_px(proposal):
+    """Within five errors of the mean over images, which hundreds of draws make normal.
+
+    With draws from the prior, L_1 is the ELBO of a q that is the prior.
+    """
+    ppca, images = noisy_ppca(), make_images(8)
+    model = linear_vae(ppca, move=0.4, widen=1.0).float()
+    settings = {"n_samples": 3200, "proposal": proposal}
+    value, error = iwae_curve(model, images, (1, 4, 64), **settings)
+    truth, mean = ppca.log_px(images), value.mean(1)
+    within = 5 * error.square().sum(1).sqrt() / len(images)
+    assert (value < truth + 5 * error).all()
+    assert mean[0] < mean[1] < mean[2] < truth.mean() + within[2]
+    if proposal == "prior":
+        model = linear_vae(ppca)
+        for layer in (model.to_mu, model.to_logvar):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+    with torch.no_grad():
+        lowest = exact_elbo(model.double(), images)
+    assert abs(mean[0] - lowest.mean()) < within[0]
+    assert ((value[0] - lowest).abs() < 5 * error[0]).all()
+    estimate = mean_elbo(model, images, n_samples=100)
+    if proposal == "posterior":
+        assert abs(mean[0] - estimate.elbo) < within[0] + 5 * estimate.error
+
+
+MANY_DRAWS = [
+    lambda *a, **options: log_evidence_importance(*a, 300, **options),
+    lambda *a, **options: iwae_curve(*a, [1, 300], n_samples=600, **options),
+]
+MANY = pytest.mark.parametrize("measure", MANY_DRAWS, ids=["evidence", "curve"])
+
+
+@MANY
+@pytest.mark.parametrize("proposal", ["posterior", "prior"])
+def test_cutting_the_work_changes_no_image(measure, proposal, monkeypatch):
+    """Without spread in the weights, whatever is drawn, each image has its number."""
+    ppca = PPCA(make_images())
+    model, images = linear_vae(ppca), make_images(7)
+    if proposal == "prior":
+        nn.init.zeros_(model.decoder[0].weight)
+    results = [measure(model, images, proposal=proposal).value]
+    for decoded in (1, 400, 1000, 10**6):
+        monkeypatch.setattr(evaluation, "_DECODED", decoded)
+        results.append(measure(model, images, proposal=proposal).value)
+    if proposal == "prior":
+        expected = model.log_likelihood(images, torch.zeros(7, 2, dtype=F64))
+        assert_close(results[0], expected.detach().expand_as(results[0]))
+    assert_close(results, results[:1] * 5)
+    assert len(results[0].flatten().unique()) >= 7
+
+
+@MANY
+@pytest.mark.parametrize("proposal", ["posterior", "prior"])
+def test_many_draws_leave_model_and_random_state_and_use_no_noise_twice(
+    measure, proposal
+):
+    model, images, drawn = small_vae(), make_images(10), []
+    for parameter in (*model.to_mu.parameters(), *model.to_logvar.parameters()):
+        nn.init.zeros_(parameter)
+    before = [p.clone() for p in model.parameters()]
+    log_likelihood, state = model.log_likelihood, torch.get_rng_state()
+
+    def watched(x, z):
+        assert not torch.is_grad_enabled()
+        assert z.shape[0] * z.shape[1] <= 2048  # images decoded at once
+        drawn.append(z.flatten())
+        return log_likelihood(x, z)
+
+    model.log_likelihood = watched
+    a, b, c = (measure(model, images, proposal=proposal, seed=i) for i in (1, 1, 2))
+    n_noise = 10 * 2 * (600 if measure is MANY_DRAWS[1] else 300)
+    assert torch.cat(drawn).numel() == 3 * n_noise
+    assert torch.cat(drawn).unique().numel() == 2 * n_noise
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(a.value, b.value)
+    assert not torch.equal(a.value, c.value)
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert all(map(torch.equal, model.parameters(), before))
+
+
+@MANY
+def test_many_draws_take_images_of_any_number_type(measure):
+    model, ink = small_vae(), make_images(4) > 0.5
+    results = [measure(model, ink.to(t)).value for t in (torch.bool, torch.uint8, F64)]
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("n_samples", [1, 0, -3])
+def test_one_draw_of_an_image_has_no_error(n_samples):
+    with pytest.raises(ValueError, match=f"n_samples is {n_samples}: the error needs"):
+        log_evidence_importance(small_vae(), make_images(3), n_samples)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_samples"),
+    [([0, 3], 10), ([-1], 10), ([11], 10), ([], 10), ([], None), ([0], None), ([1], 0)],
+)
+def test_sizes_without_a_group_are_refused(sizes, n_samples):
+    with pytest.raises(ValueError, match=r"sizes are .*: from 1 to n_samples"):
+        iwae_curve(small_vae(), make_images(3), sizes, n_samples=n_samples)
+
+
+@MANY
+def test_other_proposals_and_no_images_are_refused(measure):
+    with pytest.raises(ValueError, match="proposal is 'q': say 'posterior' or 'prior'"):
+        measure(small_vae(), make_images(3), proposal="q")
+    with pytest.raises(ValueError, match="there are no images to evaluate"):
+        measure(small_vae(), make_images(0))
+
+
+MEMORY = r"""
+import re, torch
+from pathlib import Path
+from vae_helpers.evaluation import log_evidence_importance
+from vae_helpers.models import VAE
+
+torch.set_num_threads(1)
+model, images = VAE(2, hidden_sizes=(5,)), torch.rand(60, 1, 28, 28)
+peaks = []
+for n_samples in (500, 500, 5000):
+    log_evidence_importance(model, images, n_samples)
+    # Not ru_maxrss, which a process inherits from the larger one that started it.
+    status = Path("/proc/self/status").read_text()
+    peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]))
+print((peaks[2] - peaks[1]) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_number_of_draws():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 15  # MiB; 60 images' small remains took 25 and more

@@ -164,8 +164,9 @@ def iwae_curve(
     draws need not, so compare within the errors. Source: Burda et al. (2016),
     theorem 1; notebook 07.
     """
-    n_samples = n_samples or 4 * max(sizes)
-    if min(sizes) < 1 or max(sizes) > n_samples:
+    if n_samples is None:
+        n_samples = 4 * max(sizes, default=0)
+    if min(sizes, default=0) < 1 or max(sizes) > n_samples:
         raise ValueError(f"sizes are {list(sizes)}: from 1 to n_samples = {n_samples}")
     results = torch.empty(2, len(sizes), len(images), dtype=torch.double)
     for x, chunk, draw in _in_chunks(model, images, n_samples, proposal, seed):

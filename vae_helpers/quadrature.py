@@ -141,7 +141,9 @@ def _lattices(
     for chunk in images.split(_ON_LATTICE):
         x = chunk.to(weights)  # device and dtype
         with torch.no_grad():
-            model.log_likelihood(x, x.new_zeros(len(x), 2))  # refuses bad images
+            one_each = model.log_likelihood(x, x.new_zeros(len(x), 2))
+            if one_each.shape != (len(x),):  # other bad images are refused by itself
+                raise ValueError(f"images have shape {tuple(images.shape)}: say (N, …)")
             parts = [_log_px_z(model, x, some.to(x)) for some in z.split(8 * _DECODED)]
         log_px_z = torch.cat(parts, dim=1).cpu().view(len(x), n, n)
         yield x, _Lattice(log_px_z, log_px_z + log_prior, axis, step)
@@ -212,6 +214,7 @@ def _find_peak(lattice: _Lattice) -> Tensor:
     return torch.stack([mu, -precision.clamp(min=1.0).log().double()])
 
 
+@torch.enable_grad()
 def _climb(model: VAE, x: Tensor, start: Tensor, steps: int, lr: float) -> Tensor:
     """Maximise each image's ELBO over its own mu and logvar: (2, B, 2) → (2, B, 2)."""
     moves = torch.zeros_like(start, requires_grad=True)  # in units of the first sigma
