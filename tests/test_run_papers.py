@@ -93,7 +93,7 @@ def test_a_run_trains_as_planned_and_gives_every_number(name, small):
     assert row["active_units"] in (0, 1, 2)
 
 
-@pytest.mark.parametrize("name", ["vae", "iwae-50"])
+@pytest.mark.parametrize("name", ["vae-80", "iwae-50-20"])
 def test_the_objective_is_the_bound_of_k_draws_on_tossed_pixels(name, small):
     images = pictures(100)
     run_papers.run(name, images, images[:6].round())

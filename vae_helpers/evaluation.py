@@ -135,7 +135,7 @@ def log_evidence_importance(
     for x, chunk, draw in _in_chunks(model, images, n_samples, proposal, seed):
         log_sums = torch.full((2, len(x)), -math.inf, dtype=torch.double)
         for n in _pieces(n_samples, _DECODED // len(x)):
-            log_w = draw(n).double().cpu()  # (n, B)
+            log_w = draw(n).cpu().double()  # (n, B)
             both = torch.stack([log_w, 2 * log_w]).logsumexp(1)
             log_sums = torch.logaddexp(log_sums, both)  # log Σ w and log Σ w²
         results[0, chunk] = log_sums[0] - math.log(n_samples)
