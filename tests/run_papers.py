@@ -36,7 +36,7 @@ RUNS = {
     "iwae-50-20": {"k": 50, "passes": 20},
     "vae-80": {"k": 1, "passes": 80},
     "iwae-5-80": {"k": 5, "passes": 80},
-    "vae-400": {"k": 1, "passes": 400},
+    "vae-200": {"k": 1, "passes": 200},
 }
 ONE_CYCLE = {"batch_size": 100, "lr": 3e-3, "schedule": "one-cycle"}
 # Their schedule: 3^i passes at the rate of 1e-4 · round(10^(1 − i/7), 1), i = 0 … 7.
