@@ -41,7 +41,7 @@ def log_evidence_quadrature(
         outside if p(x|z) is nowhere larger there than inside. For posteriors narrower
         than a seventh of `step` it is no more than a hint: use a smaller step.
 
-    Hundred images take about a second. Raises `ValueError` for a model with another
+    A hundred images take a second or two. Raises `ValueError` for a model with another
     number of latents. Source: notebooks 06 and 07.
     """
     values, errors = [], []
@@ -91,7 +91,7 @@ def gap_surgery(
     two starts: the encoder's q and the highest point of p(z|x). A climb may end below
     the top; then the amortization gap is larger, and the other smaller, than said here.
 
-    A fifth of a second per image. Source: Cremer, Li & Duvenaud (2018), whose exact
+    A fraction of a second per image. Source: Cremer, Li & Duvenaud (2018), whose exact
     log p(x) is an estimate; notebook 07.
     """
     parts = []
