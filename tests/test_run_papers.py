@@ -173,3 +173,27 @@ def test_the_command_does_what_it_is_asked_and_keeps_each_line(small, monkeypatc
     run_papers.main([])
     kept = json.loads(run_papers.RESULT.read_text("utf-8"))
     assert set(kept) == {"latent-3-passes-1", "latent-3-passes-3", "vae"}
+
+
+def test_the_stored_runs_bear_out_what_notebook_07_says_of_them():
+    lines = json.loads(run_papers.RESULT.read_text("utf-8"))
+    assert lines["vae-80"]["nll"] <= 89.5
+    short = [lines[name] for name in ("vae-20", "iwae-5-20", "iwae-50-20")]
+    assert [run["nll"] for run in short] == sorted(
+        (run["nll"] for run in short), reverse=True
+    )
+    assert [run["active_units"] for run in short] == sorted(
+        run["active_units"] for run in short
+    )
+    assert lines["iwae-5-80"]["nll"] < lines["vae-80"]["nll"]
+    assert max(run["peak_mib"] for run in lines.values()) < 4096
+    behind = {
+        passes: lines[f"latent-20-passes-{passes}"]["elbo_test"]
+        - lines[f"latent-200-passes-{passes}"]["elbo_test"]
+        for passes in run_papers.PASSES
+    }
+    assert behind[1] > 6
+    assert max(behind[n] for n in (3, 10, 30)) < 1
+    last = [lines[f"latent-{n}-passes-30"] for n in run_papers.LATENT_SIZES]
+    apart = [run["elbo_train"] - run["elbo_test"] for run in last]
+    assert apart == sorted(apart, reverse=True)
