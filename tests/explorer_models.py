@@ -1,9 +1,9 @@
 """Models for the tests of the explorers: untrained, but with images that change."""
 
+from vae_helpers.models import VAE, Autoencoder
+
 import torch
 from torch import nn
-
-from vae_helpers.models import VAE, Autoencoder
 
 MODELS = {
     "relu": lambda: VAE(2),

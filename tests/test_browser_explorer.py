@@ -8,6 +8,11 @@ import io
 import json
 from pathlib import Path
 
+import vae_helpers
+from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
+from vae_helpers.explorers.base import pack_decoder, to_base64
+from vae_helpers.plots import CLASS_COLORS
+
 import numpy as np
 import pytest
 import torch
@@ -23,11 +28,6 @@ from explorer_models import MODELS, make_model
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-import vae_helpers
-from vae_helpers.browser import pack_decoder, to_base64
-from vae_helpers.plots import CLASS_COLORS
-from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
-
 pytestmark = skip_without_browser
 MODULE = Path(vae_helpers.__file__).with_name("explorer.js")
 CELLS = [
@@ -36,7 +36,7 @@ import sys
 sys.path.insert(0, TESTS)
 import torch
 from explorer_models import make_model
-from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
+from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
 codes = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
 labels = torch.arange(500) % 10
 model = make_model("relu")

@@ -19,13 +19,13 @@ import threading
 import time
 from pathlib import Path
 
+from vae_helpers import data, raw_files
+from vae_helpers.data import DataUnavailableError, load_images
+
 import numpy as np
 import pytest
 import torch
 import torchvision
-
-from vae_helpers import data, raw_files
-from vae_helpers.data import DataUnavailableError, load_images
 
 COUNTS = {"train": 60, "t10k": 20}
 FOLDERS = {"mnist": "MNIST", "fashion": "FashionMNIST"}

@@ -7,13 +7,8 @@ import math
 import subprocess
 import sys
 
-import pytest
-import torch
-from torch import nn
-from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
-from torch.testing import assert_close
-
 from vae_helpers import evaluation
+from vae_helpers.densities import gaussian_kl, reparameterize
 from vae_helpers.evaluation import (
     MeanElbo,
     iwae_curve,
@@ -21,14 +16,14 @@ from vae_helpers.evaluation import (
     mean_elbo,
 )
 from vae_helpers.models import VAE
-from vae_helpers.objectives import (
-    elbo,
-    gaussian_kl,
-    iwae_bound,
-    log_importance_weights,
-    reparameterize,
-)
+from vae_helpers.objectives import elbo, iwae_bound, log_importance_weights
 from vae_helpers.training import fit, pick_device
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
+from torch.testing import assert_close
 
 torch.set_num_threads(1)  # for matrices this small, more threads only take turns
 

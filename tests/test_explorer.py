@@ -12,6 +12,12 @@ import math
 import re
 from html.parser import HTMLParser
 
+from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
+from vae_helpers.explorers.base import freeze_decoder, pack_decoder
+from vae_helpers.explorers.latent import tile_plane
+from vae_helpers.models import VAE, Autoencoder
+from vae_helpers.posterior import posterior_grid
+
 import nbclient
 import nbformat.v4
 import numpy as np
@@ -24,12 +30,6 @@ from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
 from torch import nn
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
 from torch.distributions.kl import kl_divergence
-
-from vae_helpers.browser import freeze_decoder, pack_decoder
-from vae_helpers.explorer import tile_plane
-from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.posterior import posterior_grid
-from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
 
 HOSTILE = "</script><script>alert(1)</script> <b>&amp; \"quoted\" 'x' $x_1$"
 
@@ -220,7 +220,7 @@ def test_the_still_manifold_has_each_image_in_its_place():
 CELL = """
 import torch
 from vae_helpers.models import VAE
-from vae_helpers.widgets import LatentExplorer, PosteriorExplorer
+from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
 model = VAE(2, hidden_sizes=(10,))
 LatentExplorer(model, title="A map", alt="A map of a model that has learned nothing.")
 """

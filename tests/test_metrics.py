@@ -3,11 +3,6 @@
 import itertools
 import math
 
-import pytest
-import torch
-from sklearn.metrics import mutual_info_score
-from torch.testing import assert_close
-
 from vae_helpers.metrics import (
     factor_information,
     factor_vae_score,
@@ -15,6 +10,11 @@ from vae_helpers.metrics import (
     mutual_information_gap,
     mutual_information_gaps,
 )
+
+import pytest
+import torch
+from sklearn.metrics import mutual_info_score
+from torch.testing import assert_close
 
 torch.set_num_threads(1)
 

@@ -7,6 +7,16 @@ bounds can be held against the number they bound.
 import itertools
 import math
 
+from vae_helpers.densities import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    reparameterize,
+)
+from vae_helpers.models import VAE, mlp
+from vae_helpers.objectives import beta_objective, elbo, explain_loss, iwae_bound
+from vae_helpers.training import fit
+
 import pytest
 import torch
 from scipy.stats import kstest
@@ -14,19 +24,6 @@ from torch import nn
 from torch.autograd import grad, gradcheck
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
-
-from vae_helpers.models import VAE, mlp
-from vae_helpers.objectives import (
-    bernoulli_log_likelihood,
-    beta_objective,
-    elbo,
-    explain_loss,
-    gaussian_kl,
-    gaussian_log_likelihood,
-    iwae_bound,
-    reparameterize,
-)
-from vae_helpers.training import fit
 
 torch.set_num_threads(1)  # for tensors this small, more threads only take turns
 
@@ -79,7 +76,7 @@ def test_bernoulli_is_that_of_torch_distributions(samples, event, dtype):
     logits = 3 * normal(*samples, 3, *event, dtype=dtype)
     grey = uniform(3, *event, dtype=dtype)
     for x in (grey, grey.round(), grey > 0.5, grey.round().byte()):
-        value = bernoulli_log_likelihood(logits, x)
+        value = bernoulli_log_likelihood(x, logits)
         pixels = Bernoulli(logits=logits, validate_args=False).log_prob(x.to(dtype))
         assert (value.shape, value.dtype) == ((*samples, 3), dtype)
         assert_close(value, pixels.flatten(len(samples) + 1).sum(-1))
@@ -113,8 +110,8 @@ def test_grey_pixels_are_the_mean_over_all_tosses():
     for toss in itertools.product([0, 1], repeat=3):
         ink = torch.tensor(toss).expand(2, 3)
         chance = torch.where(ink == 1, x, 1 - x).prod(-1)
-        mean = mean + chance * bernoulli_log_likelihood(logits, ink)
-    assert_close(bernoulli_log_likelihood(logits, x), mean)
+        mean = mean + chance * bernoulli_log_likelihood(ink, logits)
+    assert_close(bernoulli_log_likelihood(x, logits), mean)
 
 
 @every(n_samples=[1, 7], dtype=DTYPES)
@@ -142,7 +139,7 @@ def test_reparameterize_has_the_gradients_of_rsample():
 def test_bernoulli_is_exact_where_the_sigmoid_is_0_or_1(logit, pixel):
     logits = torch.full((2, 1, 4, 4), logit, requires_grad=True)
     x, p = torch.full((2, 1, 4, 4), pixel), float(logit > 0)
-    value = bernoulli_log_likelihood(logits, x)
+    value = bernoulli_log_likelihood(x, logits)
     assert_close(value, torch.full((2,), -16e4 * abs(pixel - p)), rtol=1e-6, atol=0)
     assert_close(grad(value.sum(), logits)[0], x - p, rtol=1e-6, atol=0)
 
@@ -327,7 +324,7 @@ OBJECTIVES = [
     "function",
     [
         gaussian_kl,
-        lambda a, b: bernoulli_log_likelihood(a * b, INK),
+        lambda a, b: bernoulli_log_likelihood(INK, a * b),
         lambda x, mean: gaussian_log_likelihood(x, mean, -0.3),
         lambda mean, logvar: gaussian_log_likelihood(INK, mean, logvar[:, :1]),
         *map(through, OBJECTIVES),
@@ -346,7 +343,7 @@ class TinyVAE(nn.Module):
         return self.encoder(x.flatten(1)).chunk(2, dim=1)
 
     def log_likelihood(self, x, z):
-        return bernoulli_log_likelihood(self.decoder(z).unflatten(-1, (1, 28, 28)), x)
+        return bernoulli_log_likelihood(x, self.decoder(z).unflatten(-1, (1, 28, 28)))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -392,7 +389,7 @@ MEANS = [(None, None), (784, None), (None, 3), (784, 3)]
 def coded_line(model, x, a, b, sizes, error):
     """`a · reconstruction + b · KL` as its author wrote it, with sums or means."""
     q = gaussian(*model.encode(x))
-    z = model.reparameterize(*model.encode(x), seeded())
+    z = reparameterize(*model.encode(x), generator=seeded())
     kl = kl_divergence(q, Normal(0, 1))
     if error == "squared":
         misfit = nn.functional.mse_loss(model.decode(z), x, reduction="none")
@@ -431,7 +428,7 @@ def test_squared_error_is_an_elbo_with_the_sigma_explained_or_has_that_beta(
     model, x = double_vae(likelihood="gaussian", sigma=1.0), uniform(4, 1, 28, 28)
     coded = direction(model, coded_line(model, x, *line, sizes, "squared"))
     mu, logvar = model.encode(x)
-    z = model.reparameterize(mu, logvar, seeded())
+    z = reparameterize(mu, logvar, generator=seeded())
     log_px_z = Normal(model.decode(z), meaning.sigma).log_prob(x).sum((1, 2, 3))
     loss = (kl_by_torch(mu, logvar) - log_px_z).mean()
     assert_close(coded, direction(model, loss))
@@ -474,7 +471,7 @@ def test_mu_and_logvar_must_be_rows_of_one_size(a, b):
 def test_what_is_predicted_must_match_x(values, x):
     advice = r"x must be \(B, …\), and {} the same or with samples in front"
     with refused(advice.format("logits")):
-        bernoulli_log_likelihood(ones(*values), ones(*x))
+        bernoulli_log_likelihood(ones(*x), ones(*values))
     with refused(advice.format("mean")):
         gaussian_log_likelihood(ones(*x), ones(*values), 0.0)
 

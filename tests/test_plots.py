@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import vae_helpers
+from vae_helpers import plots
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,9 +19,6 @@ from matplotlib.offsetbox import AnnotationBbox
 from matplotlib.text import Text
 from PIL import Image
 from scipy import ndimage
-
-import vae_helpers
-from vae_helpers import plots
 
 
 @pytest.fixture(autouse=True)

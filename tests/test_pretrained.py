@@ -5,14 +5,14 @@ import os
 import pickle
 from dataclasses import replace
 
-import pytest
-import torch
-
 from vae_helpers import pretrained
 from vae_helpers.data import DataUnavailableError, ImageData, load_images
+from vae_helpers.densities import bernoulli_log_likelihood
 from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.objectives import bernoulli_log_likelihood
 from vae_helpers.pretrained import RECIPES, PretrainedError, load_pretrained, read_card
+
+import pytest
+import torch
 
 torch.set_num_threads(1)
 NAMES = list(RECIPES)
@@ -66,7 +66,7 @@ def test_the_figures_on_a_card_hold_on_mnist(name, mnist):
     with torch.no_grad():
         mu, logvar = model.encode(mnist)
         z = mu + (0.5 * logvar).exp() * torch.randn_like(mu)
-        log_px_z = bernoulli_log_likelihood(model.decode(z), mnist).mean().item()
+        log_px_z = bernoulli_log_likelihood(mnist, model.decode(z)).mean().item()
     kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean().item()
     # The card's error is that of four draws an image; here is one, so twice as much.
     assert abs(log_px_z - test["log_px_z"]) < 6 * 2 * test["error"]

@@ -7,19 +7,19 @@ Pictures have 6 × 6 pixels here, so that a lattice takes hundredths of a second
 
 import math
 
-import numpy as np
-import pytest
-import torch
-from torch import nn
-from torch.distributions import MultivariateNormal, kl_divergence
-from torch.testing import assert_close
-
 from vae_helpers import models, quadrature
 from vae_helpers.evaluation import iwae_curve, log_evidence_importance
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
 from vae_helpers.quadrature import gap_surgery, log_evidence_quadrature
 from vae_helpers.training import pick_device
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import MultivariateNormal, kl_divergence
+from torch.testing import assert_close
 
 torch.set_num_threads(1)  # for matrices this small, more threads only take turns
 

@@ -2,12 +2,12 @@
 
 import json
 
+from vae_helpers.evaluation import log_evidence_importance
+from vae_helpers.models import VAE
+
 import pytest
 import run_papers
 import torch
-
-from vae_helpers.evaluation import log_evidence_importance
-from vae_helpers.models import VAE
 
 torch.set_num_threads(1)
 

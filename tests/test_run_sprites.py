@@ -2,11 +2,11 @@
 
 import json
 
+from vae_helpers.sprites import make_sprites
+
 import pytest
 import run_sprites
 import torch
-
-from vae_helpers.data import make_sprites
 
 torch.set_num_threads(1)
 

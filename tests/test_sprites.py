@@ -6,12 +6,12 @@ points, each point asked whether it lies in the shape.
 
 import math
 
+from vae_helpers import data
+from vae_helpers.sprites import FACTORS, SHAPES, draw_sprites, make_sprites
+
 import pytest
 import torch
 from torch.testing import assert_close
-
-from vae_helpers import data
-from vae_helpers.sprites import FACTORS, SHAPES, draw_sprites, make_sprites
 
 torch.set_num_threads(1)
 

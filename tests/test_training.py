@@ -9,6 +9,11 @@ import signal
 import warnings
 from itertools import pairwise
 
+from vae_helpers.models import VAE, Autoencoder
+from vae_helpers.objectives import elbo, squared_error
+from vae_helpers.panel import TrainingPanel
+from vae_helpers.training import TrainingDivergedError, fit
+
 import nbclient
 import nbformat.v4
 import numpy as np
@@ -19,11 +24,6 @@ from PIL import Image
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
-
-from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.objectives import elbo, squared_error
-from vae_helpers.plots import TrainingPanel
-from vae_helpers.training import TrainingDivergedError, fit
 
 torch.set_num_threads(1)  # for matrices this small, more threads only take turns
 

@@ -1,12 +1,12 @@
 """KL per dimension and active units, on an encoder whose q is known."""
 
+from vae_helpers.evaluation import active_units, kl_per_dimension, mean_elbo
+from vae_helpers.models import VAE
+
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-
-from vae_helpers.evaluation import active_units, kl_per_dimension, mean_elbo
-from vae_helpers.models import VAE
 
 torch.set_num_threads(1)
 

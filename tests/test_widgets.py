@@ -7,6 +7,8 @@ import base64
 import html
 import io
 
+from vae_helpers.widgets import slider_demo
+
 import ipywidgets
 import matplotlib.pyplot as plt
 import nbclient
@@ -15,8 +17,6 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 from PIL import Image
-
-from vae_helpers.widgets import slider_demo
 
 SIZE = (220, 160)  # of the figures, in pixels
 

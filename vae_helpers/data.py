@@ -9,23 +9,13 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vae_helpers import raw_files
+
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
-
-from vae_helpers import raw_files
-from vae_helpers.sprites import Sprites, draw_sprites, make_sprites
-
-__all__ = [
-    "DataUnavailableError",
-    "ImageData",
-    "Sprites",
-    "draw_sprites",
-    "load_images",
-    "make_sprites",
-]
 
 _TITLES = raw_files.TITLES | {"digits": "digits"}
 _BY_HAND = {  # pages to open in a browser, with links to the four files

@@ -4,16 +4,17 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
-
-from vae_helpers.objectives import elbo, log_importance_weights, reparameterize
+from vae_helpers.densities import reparameterize
+from vae_helpers.objectives import elbo, log_importance_weights
 from vae_helpers.quadrature import (
     Gaps,
     PerImage,
     gap_surgery,
     log_evidence_quadrature,
 )
+
+import torch
+from torch import Tensor, nn
 
 __all__ = [
     "Gaps",

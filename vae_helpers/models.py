@@ -4,14 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from vae_helpers.densities import bernoulli_log_likelihood, gaussian_log_likelihood
+
 import torch
 from torch import Generator, Tensor, nn
-
-from vae_helpers.objectives import (
-    bernoulli_log_likelihood,
-    gaussian_log_likelihood,
-    reparameterize,
-)
 
 IMAGE_SHAPE = (1, 28, 28)
 N_PIXELS = 28 * 28
@@ -130,12 +126,6 @@ class VAE(nn.Module):
         features = self.trunk(x.flatten(1))
         return self.to_mu(features), self.to_logvar(features)
 
-    def reparameterize(
-        self, mu: Tensor, logvar: Tensor, generator: Generator | None = None
-    ) -> Tensor:
-        """A draw z from q(z|x), with gradients to both: (B, D), (B, D) → (B, D)."""
-        return reparameterize(mu, logvar, 1, generator)[0]
-
     def decode(self, z: Tensor) -> Tensor:
         """Logits (Bernoulli) or means (Gaussian) of p(x|z): (…, D) → (…, 1, 28, 28)."""
         return self.decoder(z).unflatten(-1, IMAGE_SHAPE)
@@ -152,7 +142,7 @@ class VAE(nn.Module):
         """log p(x|z) in nats: (B, 1, 28, 28), (B, D) or (L, B, D) → (B,) or (L, B)."""
         output = self.decode(z)
         if self.likelihood == "bernoulli":
-            return bernoulli_log_likelihood(output, x)
+            return bernoulli_log_likelihood(x, output)
         return gaussian_log_likelihood(x, output, self.pixel_logvar)
 
     @torch.no_grad()

@@ -5,13 +5,11 @@ A notebook calls `use_style()` once and shows each figure with `show(fig, alt=�
 
 import base64
 import io
-import time
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,7 +20,17 @@ from PIL import Image
 
 # Ten colours that stay apart under colour-blindness (Petroff 2021).
 CLASS_COLORS = plt.style.library["petroff10"]["axes.prop_cycle"].by_key()["color"]
-_STYLE = {
+# One colour for each quantity, in figures, widgets and schematics of the whole course.
+COLORS = {
+    "q": "#3f90da",  # the encoder and q(z|x)
+    "decoder": "#bd1f01",  # the decoder and p(x|z)
+    "prior": "#717581",  # p(z)
+    "posterior": "#1f8a70",  # p(z|x)
+    "kl": "#ffa90e",  # every KL divergence, and every gap that is one
+    "elbo": "#832db6",
+    "log_px": "#1b1b1b",  # log p(x)
+}
+STYLE = {
     "axes.prop_cycle": plt.style.library["petroff10"]["axes.prop_cycle"],
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -40,7 +48,7 @@ _STYLE = {
 
 def use_style() -> None:
     """Give every figure of this notebook the course's look."""
-    plt.rcParams.update(_STYLE)
+    plt.rcParams.update(STYLE)
 
 
 def to_png(fig: Figure) -> bytes:
@@ -85,7 +93,7 @@ def image_rows(
     rows: label → images (n, 1, 28, 28) or (n, 28, 28); pixels are shown from 0 (white)
         to 1 (black). captions: one short text above each column.
     """
-    arrays = [_squeeze(images) for images in rows.values()]
+    arrays = [as_images(images) for images in rows.values()]
     n_columns = max(len(images) for images in arrays)
     pitch = arrays[0].shape[-1] + 4  # a gap of four pixels between two images
     tiles = np.zeros((len(arrays) * pitch, n_columns * pitch))
@@ -116,7 +124,8 @@ def show_image(ax: Axes, image) -> object:
     return ax.imshow(np.squeeze(to_numpy(image)), vmin=0, vmax=1, cmap="gray_r")
 
 
-def _squeeze(images) -> np.ndarray:
+def as_images(images) -> np.ndarray:
+    """Images (n, 1, h, w) or (n, h, w) as an array (n, h, w)."""
     images = to_numpy(images)
     return images[:, 0] if images.ndim == 4 else images
 
@@ -212,7 +221,7 @@ def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.1) -> None:
 
     spacing: the smallest distance between two of them, as a share of the axes' width.
     """
-    codes, images = to_numpy(codes), _squeeze(images)
+    codes, images = to_numpy(codes), as_images(images)
     low, high = np.quantile(codes, [0.005, 0.995], axis=0)
     places = (codes - low) / (high - low).max()
     chosen = np.empty((0, 2))
@@ -249,75 +258,3 @@ def plane_and_picture(codes, labels, title: str):
     (cross,) = plane.plot([], [], "X", c="black", mec="white", ms=13, zorder=9)
     frame.set_title("decoded")
     return fig, cross, show_image(frame, np.zeros((28, 28)))
-
-
-# ── the panel that `fit` shows ──────────────────────────────────────────────────────
-
-
-class TrainingPanel:
-    """Steps, time left, loss curve and reconstructions, redrawn in place.
-
-    Redrawing takes at most about a twentieth of the time. Outside Jupyter it is silent.
-    """
-
-    def __init__(self, title: str, steps: int, preview=None):
-        self.title, self.steps, self.preview = title, steps, preview
-        self._started = self._drawn = time.perf_counter()
-        self._pause = 0.3
-        self._handle = None
-        if get_ipython() is None:
-            return
-        with plt.rc_context(_STYLE):
-            self._fig, (self._curve_ax, self._image_ax) = plt.subplots(
-                1, 2, figsize=(9.5, 2.6), width_ratios=[1, 1.25]
-            )
-        plt.close(self._fig)
-        self._curve_ax.set(xlabel="step", ylabel="loss per image", xlim=(0, steps))
-        (self._curve,) = self._curve_ax.plot([], [], color=CLASS_COLORS[0])
-        self._image = None
-        self._image_ax.set_axis_off()
-
-    def is_due(self) -> bool:
-        return time.perf_counter() - self._drawn > self._pause
-
-    def redraw(self, losses: Sequence[float], reconstructions=None) -> None:
-        """Show the state so far, with the time left."""
-        began = time.perf_counter()
-        done = max(len(losses), 1)
-        left = (began - self._started) * (self.steps - done) / done
-        self._draw(losses, reconstructions, f"{left:.0f} s left")
-        self._drawn = time.perf_counter()
-        self._pause = max(0.3, 20 * (self._drawn - began))
-
-    def close(self, losses: Sequence[float], reconstructions=None) -> None:
-        """Show the last state, which is the same on every run, so without seconds."""
-        ended = "done" if len(losses) == self.steps else "stopped"
-        self._draw(losses, reconstructions, ended)
-
-    def _draw(self, losses: Sequence[float], reconstructions, state: str) -> None:
-        if get_ipython() is None or not losses:
-            return
-        steps, means = running_mean(losses)
-        skipped = len(means) // 50  # the fall at the very start would hide the rest
-        self._curve.set_data(steps[skipped:], means[skipped:])
-        self._curve_ax.relim()
-        self._curve_ax.autoscale_view(scalex=False)
-        loss = f"loss {means[-1]:.4g}"
-        progress = f"step {len(losses):,} of {self.steps:,}"
-        self._fig.suptitle(f"{self.title} · {progress} · {loss} · {state}")
-        if reconstructions is not None:
-            self._draw_images(reconstructions)
-        alt = f"Training panel of {self.title}: {progress}, {state}, {loss} per image."
-        data, metadata = picture(self._fig, alt)
-        if self._handle is None:
-            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
-        else:
-            self._handle.update(data, metadata=metadata, raw=True)
-
-    def _draw_images(self, reconstructions) -> None:
-        both = (self.preview, reconstructions)
-        tiles = np.vstack([np.hstack(_squeeze(images)) for images in both])
-        if self._image is None:
-            self._image = show_image(self._image_ax, tiles)
-            self._image_ax.set_title("above: originals, below: reconstructions")
-        self._image.set_data(tiles)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vae_helpers.models import VAE
+
 import torch
 from torch import Tensor
-
-from vae_helpers.models import VAE
 
 _REACH = 7.0  # the prior's mass outside (−7, 7)² is 5e-12
 _CELL = 0.07  # of the coarse grid, about as wide as a posterior of a digit

@@ -16,16 +16,16 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
-
 from vae_helpers.data import ImageData, load_images
 from vae_helpers.evaluation import mean_elbo
 from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.objectives import beta_objective, squared_error
 from vae_helpers.training import fit
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 _FOLDER = Path(__file__).parent / "weights"
 _CLASSES = {"VAE": VAE, "Autoencoder": Autoencoder}

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from vae_helpers.densities import gaussian_kl
+from vae_helpers.models import VAE
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from vae_helpers.models import VAE
-from vae_helpers.objectives import gaussian_kl
 
 _DECODED = 2048  # images decoded at once: 6 MB of logits, which a cache may hold
 _ON_LATTICE = 200  # images that share one pass over the lattice: 260 MB

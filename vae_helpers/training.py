@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from vae_helpers.models import IMAGE_SHAPE
+from vae_helpers.panel import TrainingPanel
+from vae_helpers.plots import running_mean
+
 import torch
 from torch import Tensor, nn
-
-from vae_helpers.models import IMAGE_SHAPE
-from vae_helpers.plots import TrainingPanel, running_mean
 
 Objective = Callable[[nn.Module, Tensor], Tensor]
 

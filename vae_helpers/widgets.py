@@ -5,6 +5,8 @@ import io
 import math
 from collections.abc import Callable, Iterable
 
+from vae_helpers.plots import picture
+
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,11 +14,6 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-
-from vae_helpers.explorer import LatentExplorer, PosteriorExplorer
-from vae_helpers.plots import picture
-
-__all__ = ["LatentExplorer", "PosteriorExplorer", "SliderDemo", "slider_demo"]
 
 # Read aloud by screen readers, invisible to others.
 _HIDDEN = "<span style='position: absolute; left: -9999px'>{}</span>"

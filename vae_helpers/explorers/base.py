@@ -13,13 +13,13 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vae_helpers.plots import CLASS_COLORS, picture, to_numpy, to_png
+
 import anywidget
 import numpy as np
 import torch
 import traitlets
 from torch import nn
-
-from vae_helpers.plots import CLASS_COLORS, picture, to_numpy, to_png
 
 _HERE = Path(__file__).parent
 _MODULE, _STYLE = _HERE / "explorer.js", _HERE / "explorer.css"

@@ -1,9 +1,9 @@
 """The table of notebook 07: our figures in the settings of two papers.
 
-    .venv/bin/python tests/run_papers.py              # what takes minutes: see RUNS
-    .venv/bin/python tests/run_papers.py vae-80       # that one alone
-    .venv/bin/python tests/run_papers.py vae-in-full  # as published: hours; see FULL
-    .venv/bin/python tests/run_papers.py latent-sizes
+    .venv/bin/python scripts/run_papers.py              # what takes minutes: see RUNS
+    .venv/bin/python scripts/run_papers.py vae-80       # that one alone
+    .venv/bin/python scripts/run_papers.py vae-in-full  # as published: hours; see FULL
+    .venv/bin/python scripts/run_papers.py latent-sizes
 
 Each run adds its line to notebooks/results/07_papers.json as soon as it ends. Needs
 MNIST, which `load_images` finds. The last digits depend on the machine.
@@ -18,14 +18,14 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
 from vae_helpers.data import load_images
 from vae_helpers.evaluation import active_units, log_evidence_importance, mean_elbo
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo, iwae_bound
 from vae_helpers.training import fit
+
+import torch
+from torch import Tensor, nn
 
 RESULT = Path(__file__).resolve().parent.parent / "notebooks/results/07_papers.json"
 

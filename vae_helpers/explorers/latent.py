@@ -6,13 +6,7 @@ The browser's half is `explorer.js`; `browser.py` sends it the weights.
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
-from torch import Tensor
-
-from vae_helpers.browser import (
+from vae_helpers.explorers.base import (
     Explorer,
     Numbers,
     freeze_decoder,
@@ -28,6 +22,12 @@ from vae_helpers.plots import (
     to_numpy,
 )
 from vae_helpers.posterior import posterior_grid
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+from torch import Tensor
 
 _MOST_CODES = 20_000  # more dots would only hide one another
 

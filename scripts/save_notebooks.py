@@ -1,7 +1,7 @@
 """Run every notebook on MNIST and save it as one clean run, ready to commit.
 
-    .venv/bin/python tests/save_notebooks.py            # all of them
-    .venv/bin/python tests/save_notebooks.py 01 02      # those whose names start so
+    .venv/bin/python scripts/save_notebooks.py            # all of them
+    .venv/bin/python scripts/save_notebooks.py 01 02      # those whose names start so
 
 Needs MNIST in `data/`, or where `VAE_DATA_DIR` says. A notebook that raises, warns,
 fails a checkpoint or has a slider that does not move is reported and left as it was.
@@ -26,7 +26,8 @@ METADATA = {
 }
 # Run after the last cell and not saved: each slider still moves its own picture.
 DRIVE_SLIDERS = """
-from vae_helpers.widgets import LatentExplorer, PosteriorExplorer, SliderDemo
+from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
+from vae_helpers.widgets import SliderDemo
 
 for demo in [shown for shown in Out.values() if isinstance(shown, SliderDemo)]:
     for slider in demo.sliders.values():

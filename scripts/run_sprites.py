@@ -1,6 +1,6 @@
 """The long experiment of notebook 05: β-VAEs on sprites, several seeds for each β.
 
-    .venv/bin/python tests/run_sprites.py     # → notebooks/results/05_sprites.json
+    .venv/bin/python scripts/run_sprites.py     # → notebooks/results/05_sprites.json
 
 Seven minutes on one core. Two worlds of ellipses with three factors, scale, x and
 y: in "unequal" y moves less than x, in "equal" as far. All else is as in the notebook,
@@ -12,14 +12,15 @@ import json
 import time
 from pathlib import Path
 
-import torch
-
-from vae_helpers.data import make_sprites
+from vae_helpers.densities import reparameterize
 from vae_helpers.evaluation import active_units, kl_per_dimension, mean_elbo
 from vae_helpers.metrics import factor_vae_score, mutual_information_gap
 from vae_helpers.models import VAE
 from vae_helpers.objectives import beta_objective
+from vae_helpers.sprites import make_sprites
 from vae_helpers.training import fit
+
+import torch
 
 RESULT = Path(__file__).resolve().parent.parent / "notebooks/results/05_sprites.json"
 WORLD = {"size": 28, "shape": ["ellipse"], "scale": 6, "rotation": 1, "x": 16}
@@ -76,7 +77,7 @@ def run(images, test, beta: float, seed: int) -> dict:
     with torch.no_grad():
         mu, logvar = model.encode(test.images)
         generator = torch.Generator().manual_seed(0)
-        z = model.reparameterize(mu, logvar, generator)
+        z = reparameterize(mu, logvar, generator=generator)
     score = mean_elbo(model, test.images)
     return {
         "beta": beta,

@@ -6,33 +6,31 @@ Each published mistake of notebook 08 is written again here, and its cure.
 import itertools
 import math
 
-import numpy as np
-import pytest
-import torch
-from torch import nn
-from torch.distributions import MultivariateNormal, Normal
-from torch.testing import assert_close
-
-from vae_helpers.checks import (
-    check_bound,
-    check_density,
-    check_mean,
-    check_metric,
-    check_sampler,
-    checkpoint,
-)
+from vae_helpers.checks import checkpoint
+from vae_helpers.densities import gaussian_kl, gaussian_log_likelihood, reparameterize
 from vae_helpers.evaluation import mean_elbo
 from vae_helpers.metrics import factor_information, mutual_information_gap
 from vae_helpers.models import VAE
 from vae_helpers.objectives import (
     elbo,
     explain_loss,
-    gaussian_kl,
-    gaussian_log_likelihood,
     iwae_bound,
     log_importance_weights,
-    reparameterize,
 )
+from vae_helpers.properties import (
+    check_bound,
+    check_density,
+    check_mean,
+    check_metric,
+    check_sampler,
+)
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import MultivariateNormal, Normal
+from torch.testing import assert_close
 
 torch.set_num_threads(1)
 

@@ -1,7 +1,7 @@
 """How fast is `fit`? The plain way and ours, in one run and in turn, to one figure.
 
-    .venv/bin/python tests/benchmark_training.py            # all, about two minutes
-    .venv/bin/python tests/benchmark_training.py --race     # the race only
+    .venv/bin/python scripts/benchmark_training.py            # all, about two minutes
+    .venv/bin/python scripts/benchmark_training.py --race     # the race only
 
 Both train the VAE of PyTorch's example, 784-400-20 with ReLU, on grey MNIST until the
 test −ELBO is at most 105.5 nats per image. Each row runs in a process of its own, so
@@ -17,15 +17,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import torch
-from torch.utils.data import DataLoader
-from torchvision import datasets, transforms
-
 from vae_helpers.data import _find_root, load_images
 from vae_helpers.evaluation import mean_elbo
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
 from vae_helpers.training import fit
+
+import torch
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
 
 GOAL = 105.5  # test −ELBO, nats per image, grey pixels
 BATCH_SIZE = 128

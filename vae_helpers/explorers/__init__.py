@@ -1,0 +1,5 @@
+"""Explorers whose decoder runs in the browser, so that the image follows the hand."""
+
+from vae_helpers.explorers.latent import LatentExplorer, PosteriorExplorer
+
+__all__ = ["LatentExplorer", "PosteriorExplorer"]

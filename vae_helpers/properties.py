@@ -1,0 +1,290 @@
+"""Checks of properties that right code must have.
+
+A check answers with a `Verdict`, true where the property holds, so a test reads
+
+    assert check_density(log_prob, low=-6, high=6)
+
+No check sees every mistake; each docstring says what it cannot see. See notebook 08.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+_N_ERRORS = 4  # standard errors before a bound is blamed; by chance 1 in 30,000
+_FEWEST = 10  # expected draws in a cell, for the chi-square distribution to hold
+_N_INSIDE = 10  # quadrature points along each side of a cell
+
+LogProb = Callable[[Tensor], Tensor]
+Corner = float | Sequence[float]
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What a check says; true where the claim `holds`. As text it is one line.
+
+    found: in words. value: the number behind it; each check says which. The line
+    `✓ claim` has no number in it, so it never changes.
+    """
+
+    holds: bool
+    claim: str
+    found: str
+    value: float
+
+    def __bool__(self) -> bool:
+        return self.holds
+
+    def __str__(self) -> str:
+        end = "" if self.holds else f": found {self.found}"
+        return f"{'✓' if self.holds else '✗'} {self.claim}{end}"
+
+    __repr__ = __str__
+
+
+@torch.no_grad()
+def check_density(
+    log_prob: LogProb,
+    low: Corner,
+    high: Corner,
+    *,
+    n_points: int = 400,
+    tolerance: float = 1e-3,
+) -> Verdict:
+    """Does exp(log_prob) integrate to one? value: the integral.
+
+    log_prob: points (N, D) of the default dtype → (N,) in nats, D = 1 or 2.
+    low, high: the box that holds the mass, a number or D numbers each; D is the length
+        of the longer one.
+    n_points: along each axis. The error is the change from half as many.
+
+    Cannot see: a normalised density that is not the one you meant.
+    Raises `ValueError` for a bad box, a wrong shape, and a grid too coarse to tell.
+    """
+    low, high = _find_box(low, high)
+    coarse, integral = (
+        _cell_masses(log_prob, low, high, n_cells=1, n_inside=n).sum().item()
+        for n in (n_points // 2, n_points)
+    )
+    error, off = abs(integral - coarse), abs(integral - 1)
+    if error > tolerance and off <= tolerance + error:
+        raise ValueError("grid too coarse: narrow the box, raise n_points or tolerance")
+    found = (
+        f"{integral:.4g} ± {error:.1g}; a term lost or counted twice, a box too small?"
+    )
+    return Verdict(off <= tolerance, "exp(log_prob) integrates to one", found, integral)
+
+
+@torch.no_grad()
+def check_sampler(
+    sample: Callable[[int, Generator], Tensor],
+    log_prob: LogProb,
+    low: Corner,
+    high: Corner,
+    *,
+    n_samples: int = 20_000,
+    n_cells: int = 20,
+    false_alarms: float = 1e-4,
+    seed: int = 0,
+) -> Verdict:
+    """Does a sampler draw from exp(log_prob)? value: the p-value of Pearson's test.
+
+    sample: (n, CPU generator) → draws (n, D), independent, D = 1 or 2.
+    log_prob, low, high: as for `check_density`, which should hold first.
+    n_cells: along each axis. The draws in each cell, and outside the box, are compared
+        with its probability by quadrature; cells that expect fewer than 10 are pooled.
+    false_alarms: how often, over seeds, a right sampler may be blamed.
+
+    Cannot see: differences within a cell, or smaller than about 1/√n_samples.
+    Raises `ValueError` for a bad box, wrong shapes, and cells too coarse to tell.
+    """
+    low, high = _find_box(low, high)
+    draws = sample(n_samples, torch.Generator().manual_seed(seed))
+    _refuse_shape("sample(n, generator)", draws, (n_samples, len(low)))
+    rough, expected = (
+        n_samples * _cell_masses(log_prob, low, high, n_cells, n)
+        for n in (_N_INSIDE // 2, _N_INSIDE)
+    )
+    if ((rough - expected).square() > expected.clamp(min=_FEWEST)).any():
+        raise ValueError("cells too coarse: narrow the box or raise n_cells")
+    outside = (n_samples - expected.sum()).clamp(min=0).view(1)
+    counts = _count_draws(draws.double().cpu(), low, high, n_cells)
+    counts, expected = _pool_small(counts, torch.cat([expected, outside]))
+    terms = (counts - expected).square() / expected
+    half = torch.tensor((len(terms) - 1) / 2, dtype=torch.float64)
+    p_value = torch.special.gammaincc(half, terms.sum() / 2).item()
+    got, due = (x[terms.argmax()] / n_samples for x in (counts, expected))
+    found = (
+        f"{got:.1%} of draws, due {due:.1%}; one draw for all dimensions? σ, not σ²?"
+    )
+    holds = p_value >= false_alarms  # not where it is NaN
+    return Verdict(holds, "the sampler draws from exp(log_prob)", found, p_value)
+
+
+@torch.no_grad()
+def check_bound(
+    bound: Callable[[int, Generator], Tensor],
+    log_px: Tensor,
+    sizes: Sequence[int] = (1, 4, 16, 64),
+    *,
+    n_runs: int = 200,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+) -> Verdict:
+    """Is it a lower bound of log p(x) that does not fall with K, on average over draws?
+
+    bound: (K, CPU generator) → (B,), an estimate for each of B images, in nats.
+    log_px: (B,), the exact values, from a model simple enough to have them.
+    n_runs: for each K. What counts is the mean over the images; its standard error
+        comes from the spread of the runs, and four of them are allowed, plus
+        `tolerance` nats for rounding. value: the mean of bound − log p(x), largest
+        over K, in nats.
+
+    Cannot see: a bound that is too loose, or too high for some images and lower for
+    others. Raises `ValueError` for sizes that do not rise and for wrong shapes.
+    """
+    if len(sizes) < 2 or sizes[0] < 1 or list(sizes) != sorted(set(sizes)):
+        raise ValueError(f"sizes are {sizes}: give two or more K ≥ 1 that rise")
+    generator = torch.Generator().manual_seed(seed)
+    runs = torch.stack([bound(k, generator) for k in sizes for _ in range(n_runs)])
+    _refuse_shape("log_px", log_px, (log_px.numel(),))
+    _refuse_shape("bound(K, generator)", runs[0], log_px.shape)
+    runs = (runs.double() - log_px.double()).mean(1).view(-1, n_runs)  # (sizes, n_runs)
+    gap, error = runs.mean(1), runs.std(1) / n_runs**0.5
+    above = gap - _N_ERRORS * error
+    falls = -gap.diff() - _N_ERRORS * torch.hypot(error[1:], error[:-1])
+    k, j = above.argmax(), falls.argmax()
+    found = (
+        f"{gap[k]:+.3g} ± {error[k]:.1g} nats against log p(x) at K = {sizes[k]}, and "
+        f"{gap[j + 1] - gap[j]:+.3g} from K = {sizes[j]} to {sizes[j + 1]}; a mean for "
+        "a sum, z not from q, wrong weights?"
+    )
+    holds = bool((above <= tolerance).all() and (falls <= tolerance).all())
+    claim = "the bound stays below log p(x) and does not fall with K"
+    return Verdict(holds, claim, found, gap.max().item())
+
+
+@torch.no_grad()
+def check_metric(
+    metric: Callable[[Tensor, Tensor], float],
+    factors: Tensor,
+    known: Mapping[str, tuple[Tensor, float]],
+    *,
+    tolerance: float = 0.02,
+) -> Verdict:
+    """Does a metric give its known values? value: the largest error.
+
+    metric: (codes (N, D), factors (N, F)) → a number.
+    known: name → (codes, expected), at least two with different values: for example a
+        perfect code, a rotated one and a useless one.
+
+    Cannot see: what happens between the known values.
+    Raises `ValueError` where all expect the same.
+    """
+    if len({expected for _, expected in known.values()}) < 2:
+        raise ValueError("a constant would pass: give codes of two different scores")
+    pairs = {
+        f"on the {name} code": (float(metric(codes, factors)), expected)
+        for name, (codes, expected) in known.items()
+    }
+    claim, hint = "the metric gives its known values", "rows taken for columns?"
+    return _compare(claim, pairs, tolerance, hint)
+
+
+@torch.no_grad()
+def check_mean(
+    evaluate: Callable[[Tensor, int], float],
+    images: Tensor,
+    batch_sizes: Sequence[int] | None = None,
+    *,
+    tolerance: float = 1e-3,
+) -> Verdict:
+    """Is it a mean over all images, whatever the batches? value: the largest error.
+
+    evaluate: (images (N, …), batch_size) → a number, such as nats per image.
+    batch_sizes: by default all images at once, two uneven batches, and batches of 3.
+    tolerance: in the units of the number; five standard errors where it is random.
+
+    The reference is the mean of `evaluate` over single images, so give few, and not all
+    alike. Cannot see: a wrong number for each image. Raises `ValueError` for fewer
+    than four images, and where no batch size leaves a smaller last batch.
+    """
+    n = len(images)
+    sizes = batch_sizes or [n, 2 * n // 3, 3]
+    if n < 4 or all(n % size == 0 for size in sizes if size < n):
+        raise ValueError(f"{n} images by {sizes}: leave a smaller last batch")
+    expected = math.fsum(float(evaluate(one, 1)) for one in images.split(1)) / n
+    pairs = {
+        f"in batches of {size}": (float(evaluate(images, size)), expected)
+        for size in sizes
+    }
+    hint = "all batches read, and weighted by size?"
+    claim = "the mean is over all images, however batched"
+    return _compare(claim, pairs, tolerance, hint)
+
+
+def _find_box(low, high) -> tuple[Tensor, Tensor]:
+    """The corners, each (D,) float64."""
+    corners = (torch.atleast_1d(torch.as_tensor(x).double()) for x in (low, high))
+    low, high = torch.broadcast_tensors(*corners)
+    if low.ndim != 1 or len(low) > 2:
+        raise ValueError("low and high have more than two numbers: check two at a time")
+    if not (low.isfinite() & high.isfinite() & (low < high)).all():
+        raise ValueError(f"low {low.tolist()} must be below high {high.tolist()}")
+    return low, high
+
+
+def _cell_masses(
+    log_prob: LogProb, low: Tensor, high: Tensor, n_cells: int, n_inside: int
+) -> Tensor:
+    """Integrals over n_cells^D equal cells: (n_cells^D,), by the midpoint rule."""
+    n_dims, n = len(low), n_cells * n_inside
+    steps = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    axes = [a + (b - a) * steps for a, b in zip(low, high, strict=True)]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, n_dims)
+    log_p = log_prob(points.to(torch.get_default_dtype()))
+    _refuse_shape("log_prob(points)", log_p, (len(points),))
+    masses = log_p.double().cpu().exp() * ((high - low) / n).prod()
+    cells = masses.view([n_cells, n_inside] * n_dims)
+    return cells.sum(list(range(1, 2 * n_dims, 2))).flatten()
+
+
+def _count_draws(draws: Tensor, low: Tensor, high: Tensor, n_cells: int) -> Tensor:
+    """Draws in each cell, in the order of `_cell_masses`, and last those outside."""
+    inside = ((draws >= low) & (draws < high)).all(1)  # not where a draw is NaN
+    places = ((draws[inside] - low) / (high - low) * n_cells).long()
+    places = places.clamp(max=n_cells - 1)
+    strides = torch.tensor([n_cells, 1])[-len(low) :]
+    counts = (places * strides).sum(1).bincount(minlength=n_cells ** len(low))
+    return torch.cat([counts, (~inside).sum().view(1)]).double()
+
+
+def _pool_small(counts: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
+    """Put the cells that expect too few draws into one, the first."""
+    order = expected.argsort()
+    counts, expected = counts[order], expected[order]
+    n = int((expected < _FEWEST).sum())
+    n += bool(expected[:n].sum() < _FEWEST)  # one more, which makes it enough
+    if len(expected) - n < 1:
+        raise ValueError("most mass is in one cell: put low and high closer around it")
+    pool = [x[:n].sum().view(1) for x in (counts, expected)]
+    return torch.cat([pool[0], counts[n:]]), torch.cat([pool[1], expected[n:]])
+
+
+def _refuse_shape(name: str, got: Tensor, due: Sequence[int]) -> None:
+    if got.shape != tuple(due):
+        shapes = f"has shape {tuple(got.shape)} and must have {tuple(due)}"
+        raise ValueError(f"{name} {shapes}: sum over what belongs to one draw or image")
+
+
+def _compare(claim: str, pairs: Mapping, tolerance: float, hint: str) -> Verdict:
+    """Is each number what is due? pairs: where → (number, due)."""
+    errors = {where: abs(got - due) for where, (got, due) in pairs.items()}
+    worst = max(errors, key=lambda where: (math.isnan(errors[where]), errors[where]))
+    got, due = pairs[worst]
+    found = f"{got:.4g} {worst}, due {due:.4g}; {hint}"
+    holds = all(error <= tolerance for error in errors.values())
+    return Verdict(holds, claim, found, errors[worst])
