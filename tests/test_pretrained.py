@@ -88,7 +88,7 @@ def test_the_autoencoders_figure_holds_on_mnist(mnist):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="'ae-2d',.* 'vae-20d', 'vae-2d'"):
+    with pytest.raises(ValueError, match=r"'ae-2d',.* 'vae-20d', 'vae-2d'"):
         load_pretrained("vae-3d")
 
 

@@ -563,8 +563,7 @@ def test_the_p_value_is_that_of_pearson_s_test():
     for seed in range(5):
         verdict = check_sampler(sample, uniform, 0, 1, n_cells=8, seed=seed)
         counts = np.histogram(sample(20_000, seeded(seed)), bins=8, range=(0, 1))[0]
-        # ours has one cell more, the outside, which is pooled: it expects nothing
-        assert verdict.value == pytest.approx(stats.chisquare(counts).pvalue, rel=0.01)
+        assert verdict.value == pytest.approx(stats.chisquare(counts).pvalue, rel=1e-6)
 
 
 def test_a_turned_density_is_told_from_its_mirror_image():
