@@ -1,13 +1,11 @@
 """A notebook that hangs, or whose kernel dies, is red; one that runs is green.
 
-Each case is a pytest of its own, under the conftest of this project, on a notebook of
-three cells.
+Each run is a pytest of its own, under the conftest of this project, on tiny notebooks.
 """
 
 import shutil
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,8 +13,9 @@ import nbformat
 import pytest
 from save_notebooks import METADATA
 
-ROOT = Path(__file__).resolve().parent.parent
+CONFTEST = Path(__file__).resolve().parent.parent / "conftest.py"
 FINE = "x = 1"
+FAILS = "1 / 0"
 HANGS = "import time; time.sleep(100)"
 SWALLOWS = """
 import time
@@ -34,54 +33,61 @@ while True:
 """
 DIES = "import os; os._exit(1)"
 
-
-def replay(folder, cells, limit, *options):
-    """The exit status, and for each cell whether it passed."""
-    cells = [nbformat.v4.new_code_cell(cell, execution_count=1) for cell in cells]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
-    nbformat.write(notebook, folder / "tiny.ipynb")
-    shutil.copy(ROOT / "conftest.py", folder)
-    command = [sys.executable, "-m", "pytest", "-q", "-c", "none.ini", "--rootdir=."]
-    command += ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={limit}"]
-    (folder / "none.ini").write_text("[pytest]\n")
-    ended = subprocess.run(
-        [*command, "--junitxml=report.xml", *options, "tiny.ipynb"],
-        cwd=folder,
-        capture_output=True,
-        timeout=90,
-    )
-    cases = ET.parse(folder / "report.xml").iter("testcase")
-    return ended.returncode, [len(case) == 0 for case in cases]
+# The cells of a notebook, and the first of them that is red.
+HANGING = {
+    "swallowed_in_the_middle": ([FINE, SWALLOWS, FINE], 1),
+    "swallowed_and_later_cells_fail": ([SWALLOWS, FAILS, FAILS], 0),
+    "an_ordinary_timeout": ([FINE, HANGS, FINE], 1),
+    "deaf_and_talking": ([FINE, DEAF, FINE], 1),
+}
 
 
-@pytest.mark.parametrize(
-    ("cells", "first_red"),
-    [
-        pytest.param([FINE, SWALLOWS, FINE], 1, id="swallowed in the middle"),
-        pytest.param([FINE, FINE, SWALLOWS], 2, id="swallowed in the last cell"),
-        pytest.param([SWALLOWS, "1 / 0", "1 / 0"], 0, id="and later cells fail"),
-        pytest.param([FINE, HANGS, FINE], 1, id="an ordinary timeout"),
-        pytest.param([FINE, DEAF, FINE], 1, id="deaf and talking"),
-    ],
-)
-def test_a_cell_over_its_limit_turns_it_and_all_below_red(tmp_path, cells, first_red):
-    status, passed = replay(tmp_path, cells, limit=3)
+def replay(folder, notebooks, limit, *options):
+    """The exit status of pytest, and for each notebook which cells were red."""
+    for name, sources in notebooks.items():
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    shutil.copy(CONFTEST, folder)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
+    command += [f"--nbval-cell-timeout={limit}", "--junitxml=report.xml", *options]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, timeout=200)
+    red = {name: [] for name in notebooks}
+    for case in ET.parse(folder / "report.xml").iter("testcase"):
+        failed = {"failure", "error"} & {part.tag for part in case}
+        red[case.get("classname").removesuffix(".ipynb")].append(bool(failed))
+    return ended.returncode, red
+
+
+@pytest.fixture(scope="module")
+def hanging(tmp_path_factory):
+    """All of them at once: four workers, which mostly sleep."""
+    notebooks = {name: cells for name, (cells, _) in HANGING.items()}
+    folder = tmp_path_factory.mktemp("hanging")
+    return replay(folder, notebooks, 3, "-n", "4", "--dist", "loadscope")
+
+
+@pytest.mark.parametrize("name", HANGING)
+def test_a_cell_over_its_limit_is_red_and_so_are_all_below(hanging, name):
+    status, red = hanging
+    cells, first_red = HANGING[name]
     assert status == 1
-    assert len(passed) == 3
-    assert not any(passed[first_red:])
+    assert len(red[name]) == len(cells)
+    assert all(red[name][first_red:])
 
 
-def test_the_same_holds_in_a_worker(tmp_path):
-    status, passed = replay(tmp_path, [SWALLOWS, FINE, FINE], 3, "-n", "1")
-    assert (status, passed) == (1, [False] * 3)
+def test_a_last_cell_that_swallows_the_interrupt_is_red(tmp_path):
+    status, red = replay(tmp_path, {"tiny": [FINE, FINE, SWALLOWS]}, 3)
+    assert status == 1
+    assert red["tiny"][-1]
 
 
-def test_a_kernel_that_dies_is_red_long_before_the_limit(tmp_path):
-    started = time.monotonic()
-    status, passed = replay(tmp_path, [FINE, DIES, FINE], limit=80)
-    assert (status, passed) == (1, [True, False, False])
-    assert time.monotonic() - started < 80
+def test_a_kernel_that_dies_is_red_without_waiting_for_the_limit(tmp_path):
+    cells = {"tiny": [FINE, DIES, FINE]}
+    assert replay(tmp_path, cells, limit=1000) == (1, {"tiny": [False, True, True]})
 
 
 def test_a_notebook_that_runs_is_green(tmp_path):
-    assert replay(tmp_path, [FINE, FINE, FINE], limit=80) == (0, [True] * 3)
+    cells = {"tiny": [FINE, FINE, FINE]}
+    assert replay(tmp_path, cells, limit=100) == (0, {"tiny": [False] * 3})

@@ -83,6 +83,14 @@ def test_no_room_imports_scripts_tests_or_notebooks():
         assert not first & {*outside, *folders}, path
 
 
+def test_the_readme_names_every_room():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    rooms = {name.split(".")[1] for name in MODULES if "." in name}
+    assert [
+        r for r in rooms if f"`{r}`" not in readme and f"`{r}/`" not in readme
+    ] == []
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
 def test_nothing_stands_below_a_main_guard(path):
     """Run as a command, it would be skipped; read by pytest, it hides at the end."""
