@@ -158,7 +158,7 @@ def check_bound(
     gap, error = runs.mean(1), runs.std(1) / n_runs**0.5
     above = gap - _N_ERRORS * error
     falls = -gap.diff() - _N_ERRORS * torch.hypot(error[1:], error[:-1])
-    k, j = above.argmax(), falls.argmax()
+    k, j = int(above.argmax()), int(falls.argmax())
     found = (
         f"{gap[k]:+.3g} ± {error[k]:.1g} nats against log p(x) at K = {sizes[k]}, and "
         f"{gap[j + 1] - gap[j]:+.3g} from K = {sizes[j]} to {sizes[j + 1]}; a mean for "
