@@ -5,27 +5,27 @@ that a success; it never looks whether the kernel is still alive, and it listens
 ever to one that goes on printing. Here each of these is a failure, and soon.
 """
 
+import math
 import os
 import time
 from queue import Empty
 
 import pytest
-
-os.environ.setdefault("VAE_DATASET", "digits")
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from nbval import plugin as nbval
 from nbval.kernel import RunningKernel
+
+os.environ.setdefault("VAE_DATASET", "digits")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of those that share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class WatchedKernel(RunningKernel):
     """nbval's kernel; no wait for one that died or does not heed an interrupt."""
 
-    ends = float("inf")  # when to stop listening, after an interrupt
+    ends = math.inf  # when to stop listening, after an interrupt
 
     def execute_cell_input(self, *args, **options) -> str:
-        self.ends = float("inf")
+        self.ends = math.inf
         return super().execute_cell_input(*args, **options)
 
     def interrupt(self) -> None:
@@ -34,7 +34,8 @@ class WatchedKernel(RunningKernel):
 
     def get_message(self, stream: str, timeout: float | None = None) -> dict:
         """As nbval has it, but in pieces of a second, with a look at the kernel."""
-        ends = min(self.ends, time.monotonic() + (timeout or float("inf")))
+        patience = math.inf if timeout is None else timeout
+        ends = min(self.ends, time.monotonic() + patience)
         while (left := ends - time.monotonic()) > 0:
             try:
                 return super().get_message(stream, min(left, 1))
