@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 RESULT = Path(__file__).resolve().parent.parent / "notebooks/results/07_papers.json"
 
-# Burda et al. (2016): 784-200-200-50, tanh. k is the number of samples in the objective.
+# Burda et al. (2016): 784-200-200-50, tanh; k samples in the objective.
 RUNS = {
     "vae-20": {"k": 1, "passes": 20},
     "iwae-5-20": {"k": 5, "passes": 20},

@@ -53,7 +53,7 @@ def replay(folder, notebooks, limit, *options):
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
     command += [f"--nbval-cell-timeout={limit}", "--junitxml=report.xml", *options]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, timeout=200)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, timeout=300)
     red = {name: [] for name in notebooks}
     for case in ET.parse(folder / "report.xml").iter("testcase"):
         failed = {"failure", "error"} & {part.tag for part in case}
