@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 RESULT = Path(__file__).resolve().parent.parent / "notebooks/results/07_papers.json"
 
-# Burda et al. (2016): 784-200-200-50, tanh. k is the number of draws in the objective.
+# Burda et al. (2016): 784-200-200-50, tanh; k samples in the objective.
 RUNS = {
     "vae-20": {"k": 1, "passes": 20},
     "iwae-5-20": {"k": 5, "passes": 20},
@@ -62,8 +62,8 @@ def main(names: list[str]) -> None:
             keep(name, run(name, data.train_images, test))
 
 
-def toss(x: Tensor) -> Tensor:
-    """Draw each pixel as 0 or 1 with its grey value as the chance of a 1."""
+def binarize(x: Tensor) -> Tensor:
+    """Sample each pixel as 0 or 1, with its grey value as the probability of a 1."""
     return (torch.rand_like(x) < x).to(x.dtype)
 
 
@@ -73,8 +73,8 @@ def run(name: str, images: Tensor, test: Tensor) -> dict:
 
     def objective(model: nn.Module, x: Tensor) -> Tensor:
         if k == 1:
-            return -elbo(model, toss(x)).elbo
-        return -iwae_bound(model, toss(x), k)
+            return -elbo(model, binarize(x)).elbo
+        return -iwae_bound(model, binarize(x), k)
 
     torch.manual_seed(0)
     model = VAE(50, hidden_sizes=(200, 200), activation=nn.Tanh)
@@ -110,7 +110,7 @@ def run_latent_size(latent_dim: int, passes: int, images: Tensor, test: Tensor) 
     seconds = train(
         f"latent-{latent_dim}",
         model,
-        lambda model, x: -elbo(model, toss(x)).elbo,
+        lambda model, x: -elbo(model, binarize(x)).elbo,
         images,
         passes=passes,
         **ONE_CYCLE,

@@ -86,7 +86,10 @@ def normalise(notebook) -> None:
     count = 0
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        kept: dict = {"tags": tags} if tags else {}
+        if "hide-input" in kept.get("tags", []):  # the tag is for slides and the site
+            kept["jupyter"] = {"source_hidden": True}  # and this for JupyterLab
+        cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type != "code":
             continue
         count += 1

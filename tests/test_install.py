@@ -41,6 +41,16 @@ def test_the_three_lists_name_the_same_packages_and_versions():
     assert wanted == listed == conda
 
 
+def test_ci_runs_the_two_commands_of_the_readme():
+    readme = (ROOT / "README.md").read_text("utf-8").splitlines()
+    ci = (ROOT / ".ci/run").read_text("utf-8")
+    patterns = re.findall(r"grep -m 1 (?:-- )?'([^']+)' README.md", ci)
+    lines = [next(line for line in readme if pattern in line) for pattern in patterns]
+    assert all(line.startswith("python3 -m venv .venv && ") for line in lines)
+    assert lines[0].endswith("jupyter lab notebooks/00_start_here.ipynb")
+    assert lines[1].endswith("python -m pytest -n 2")
+
+
 def test_torch_and_torchvision_are_a_pair_that_works():
     listed = dict(parse(line) for line, _ in requirements() if line != "-e .")
     assert listed["torch"] == ">=2.14"

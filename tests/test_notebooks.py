@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from save_notebooks import METADATA, NOTEBOOKS, WIDGET, find_faults, normalise
 
-KNOWN_TAGS = {"nbval-check-output"}
+KNOWN_TAGS = {"nbval-check-output", "hide-input", "exercise"}
+TAGS = ["nbval-check-output", "hide-input"]  # of a checkpoint that is collapsed
 PATHS = sorted(NOTEBOOKS.rglob("*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
 
@@ -42,6 +43,15 @@ def n_lines(cell):
     return len(cell.source.splitlines())
 
 
+def is_checkpoint(cell):
+    return cell.cell_type == "code" and "checkpoint(" in cell.source
+
+
+def words(notebook):
+    cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    return "\n".join(cell.source for cell in cells)
+
+
 def test_there_are_notebooks():
     assert len(PATHS) >= 2
 
@@ -55,7 +65,10 @@ def test_it_is_valid_and_its_ids_are_fixed(notebook):
 def test_metadata_holds_the_python3_kernel_and_nothing_of_the_run(notebook):
     assert notebook.metadata == METADATA
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}
+        hidden = (
+            {"jupyter": {"source_hidden": True}} if "hide-input" in tags(cell) else {}
+        )
+        assert cell.metadata == ({"tags": tags(cell)} if tags(cell) else {}) | hidden
 
 
 def test_tags_are_known_so_that_nbval_heeds_them(notebook):
@@ -69,7 +82,7 @@ def test_it_was_saved_as_one_run_from_1_to_n(notebook):
 
 
 def test_every_checkpoint_is_compared_and_holds(notebook):
-    cells = [cell for cell in code_cells(notebook) if "checkpoint(" in cell.source]
+    cells = [cell for cell in code_cells(notebook) if is_checkpoint(cell)]
     assert len(cells) >= 3
     for cell in cells:
         assert "nbval-check-output" in tags(cell)
@@ -77,6 +90,12 @@ def test_every_checkpoint_is_compared_and_holds(notebook):
         if "nbval-check-output" in tags(cell):
             (output,) = cell.outputs
             assert all(line.startswith("✓ ") for line in output.text.splitlines())
+
+
+def test_all_checkpoints_are_collapsed_or_none(notebook):
+    if any("hide-input" in tags(cell) for cell in notebook.cells):
+        for cell in code_cells(notebook):
+            assert "hide-input" in tags(cell) or not is_checkpoint(cell), cell.source
 
 
 def test_nothing_in_it_is_an_error_or_a_warning(notebook):
@@ -120,8 +139,8 @@ def test_cells_are_short_and_words_come_first(notebook):
     assert statistics.median(code) <= 8
     assert code[int(0.9 * (len(code) - 1))] <= 15
     assert code[-1] <= 25
-    words = sum(cell.cell_type == "markdown" for cell in notebook.cells)
-    assert words >= 0.4 * len(notebook.cells)
+    n_words = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    assert n_words >= 0.4 * len(notebook.cells)
     assert notebook.cells[0].source.startswith("# ")
 
 
@@ -131,16 +150,37 @@ def test_code_fits_a_projector(notebook):
 
 
 def test_links_to_other_notebooks_lead_somewhere(path, notebook):
-    text = "\n".join(cell.source for cell in notebook.cells)
-    for target in re.findall(r"\]\(([^)#]+\.ipynb)\)", text):
+    for target in re.findall(r"\]\(([^)#]+\.ipynb)(?:#[^)]*)?\)", words(notebook)):
         assert (path.parent / target).is_file(), target
+
+
+def find_pictures(text):
+    """(alternative text, address) of each picture, written as Markdown or HTML."""
+    found = re.findall(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)", text)
+    for tag in re.findall(r"<img\b[^>]*>", text):
+        alt, src = (re.search(rf'\b{name}="([^"]*)"', tag) for name in ("alt", "src"))
+        found.append((alt[1] if alt else "", src[1] if src else ""))
+    return found
+
+
+def test_pictures_among_the_words_are_there_and_described(path, notebook):
+    for alt, target in find_pictures(words(notebook)):
+        assert len(alt) >= 20, target
+        assert (path.parent / target).is_file(), target
+
+
+def test_pictures_are_found_in_markdown_and_html():
+    text = """![A graph](a.svg) ![](b.svg "title")
+    <img src="c.svg" alt="A map" width="3"> <img src="d.svg">"""
+    expected = [("A graph", "a.svg"), ("", "b.svg"), ("A map", "c.svg"), ("", "d.svg")]
+    assert find_pictures(text) == expected
 
 
 def make_notebook():
     """A notebook with everything that must not be committed."""
     widget = {"image/png": "aaaa", WIDGET: {"model_id": "0"}, "text/plain": "demo"}
     cell = nbformat.v4.new_code_cell("demo", execution_count=7)
-    cell.metadata = {"tags": ["nbval-check-output"], "execution": {"shell": "now"}}
+    cell.metadata = {"tags": TAGS, "execution": {"shell": "now"}}
     cell.outputs = [
         nbformat.v4.new_output("stream", name="stdout", text="✗ no"),
         nbformat.v4.new_output("stream", name="stdout", text="t\n"),
@@ -157,10 +197,17 @@ def test_normalise_keeps_what_a_reader_sees():
     normalise(notebook)
     (cell,) = notebook.cells
     assert notebook.metadata == METADATA
-    assert cell.metadata == {"tags": ["nbval-check-output"]}
+    assert cell.metadata == {"tags": TAGS, "jupyter": {"source_hidden": True}}
     assert cell.execution_count == cell.outputs[-1].execution_count == 1
     assert cell.outputs[0].text == "✗ not\n"
     assert set(cell.outputs[-1].data) == {"image/png", "text/plain"}
+
+
+def test_normalise_shows_a_cell_that_is_not_to_be_hidden():
+    notebook = make_notebook()
+    notebook.cells[0].metadata = {"tags": TAGS[:1], "jupyter": {"source_hidden": True}}
+    normalise(notebook)
+    assert notebook.cells[0].metadata == {"tags": TAGS[:1]}
 
 
 def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():

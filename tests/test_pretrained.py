@@ -3,19 +3,24 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 from vae_helpers import pretrained
 from vae_helpers.data import DataUnavailableError, ImageData, load_images
 from vae_helpers.densities import bernoulli_log_likelihood
 from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.pretrained import RECIPES, PretrainedError, load_pretrained, read_card
+from vae_helpers.pretrained import PretrainedError, load_pretrained, read_card
 
 import pytest
 import torch
+import train_pretrained
+from train_pretrained import RECIPES
 
 torch.set_num_threads(1)
 NAMES = list(RECIPES)
+BELOW = ("models", "densities")  # what loading needs
 
 
 @pytest.fixture
@@ -83,8 +88,18 @@ def test_the_autoencoders_figure_holds_on_mnist(mnist):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="'ae-2d', 'vae-2d', 'vae-20d'"):
+    with pytest.raises(ValueError, match=r"'ae-2d',.* 'vae-20d', 'vae-2d'"):
         load_pretrained("vae-3d")
+
+
+def test_loading_imports_nothing_that_plots_fetches_or_trains():
+    code = "import sys, vae_helpers.pretrained; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    loaded = set(subprocess.check_output(command, text=True).split())
+    assert "vae_helpers.models" in loaded
+    assert not loaded & {"matplotlib", "sklearn", "torchvision", "pooch", "IPython"}
+    ours = {name for name in loaded if name.startswith("vae_helpers.")}
+    assert ours == {f"vae_helpers.{room}" for room in ("pretrained", *BELOW)}
 
 
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
@@ -95,7 +110,7 @@ def test_a_missing_file_is_named_with_what_to_do(folder, kind):
     ) as caught:
         load_pretrained("vae-2d")
     assert "git checkout" in str(caught.value)
-    assert "python -m vae_helpers.pretrained vae-2d" in str(caught.value)
+    assert "python scripts/train_pretrained.py vae-2d" in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])
@@ -151,8 +166,8 @@ def test_the_command_makes_files_that_load_and_the_same_ones_again(
     pixels = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(40, dtype=torch.long)
     data = ImageData(pixels, labels, pixels[:9], labels[:9], "made-up", "")
-    card = pretrained.train_and_save(name, data, tmp_path / "weights")
-    again = pretrained.train_and_save(name, data, tmp_path / "again")
+    card = train_pretrained.train_and_save(name, data, tmp_path / "weights")
+    again = train_pretrained.train_and_save(name, data, tmp_path / "again")
     assert card == again
     monkeypatch.setattr(pretrained, "_FOLDER", tmp_path / "weights")
     assert isinstance(load_pretrained(name), kind)

@@ -28,6 +28,7 @@ from vae_helpers.properties import (
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
@@ -65,6 +66,25 @@ def test_a_claim_that_fails_prints_the_figures_and_stops_nothing(holds, capsys):
 def test_a_claim_that_fails_without_figures_leaves_no_blank_at_the_end(capsys):
     checkpoint("the loss falls", False)
     assert capsys.readouterr().out == "✗ not on this run: the loss falls\n"
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        math.nan,
+        1,
+        0.0,
+        "yes",
+        None,
+        torch.tensor(1.0),
+        torch.tensor([True]),
+        np.ones(1),
+    ],
+)
+def test_what_is_no_bool_is_refused_with_what_to_do(holds, capsys):
+    with pytest.raises(TypeError, match=r"must be True or False .* limit.*\.all\(\)"):
+        checkpoint("the loss falls", holds)
+    assert capsys.readouterr().out == ""
 
 
 # ── what the checks are tried on ────────────────────────────────────────────────────
@@ -521,6 +541,31 @@ def test_a_cell_at_the_end_of_the_box_counts():
     assert not check_sampler(lazy, uniform, 0, 4)
 
 
+def test_the_cell_that_is_named_is_the_worst():
+    def uniform(z):
+        return torch.full(z.shape[:1], -math.log(4))
+
+    def uneven(n, generator):
+        quarters = torch.tensor([4900, 2100, 8000, 5000])  # of 20,000 draws
+        return torch.arange(4.0).repeat_interleave(quarters).view(n, 1) + 0.5
+
+    verdict = check_sampler(uneven, uniform, 0, 4, n_cells=4)
+    assert "40.0% of draws, due 25.0%" in verdict.found
+
+
+def test_the_p_value_is_that_of_pearson_s_test():
+    def uniform(z):
+        return torch.zeros(len(z))
+
+    def sample(n, generator):
+        return torch.rand(n, 1, generator=generator)
+
+    for seed in range(5):
+        verdict = check_sampler(sample, uniform, 0, 1, n_cells=8, seed=seed)
+        counts = np.histogram(sample(20_000, seeded(seed)), bins=8, range=(0, 1))[0]
+        assert verdict.value == pytest.approx(stats.chisquare(counts).pvalue, rel=1e-6)
+
+
 def test_a_turned_density_is_told_from_its_mirror_image():
     half = torch.tensor([[1.0, 0.8], [0.0, 0.3]])
 
@@ -614,6 +659,44 @@ def test_checks_leave_no_gradient_and_the_global_seed_alone():
     assert isinstance(verdict.value, float)
     assert check_sampler(draw_standard_normal, standard_normal, *BOX)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("n_dims", [1, 2])
+def test_a_spike_between_the_points_of_the_grid_is_not_seen(n_dims):
+    """What `check_density` says of itself."""
+    spike = Normal(0.0, 1e-4)
+
+    def twice_too_much(z):
+        spikes = spike.log_prob(z).sum(1)
+        return torch.logaddexp(standard_normal(z), spikes)
+
+    low, high = [-6.0] * n_dims, [6.0] * n_dims
+    assert check_density(twice_too_much, low, high)
+    near = [-1e-3] * n_dims, [1e-3] * n_dims
+    assert check_density(spike_only := lambda z: spike.log_prob(z).sum(1), *near)
+    assert not check_density(spike_only, low, high)
+
+
+@pytest.mark.parametrize("check", ["density", "sampler", "bound", "metric", "mean"])
+def test_no_check_follows_gradients(check):
+    def watch(answer):
+        seen.append(torch.is_grad_enabled())
+        return answer
+
+    seen = []
+    if check == "density":
+        check_density(lambda z: watch(standard_normal(z)), *BOX)
+    elif check == "sampler":
+        check_sampler(
+            lambda n, g: watch(draw_standard_normal(n, g)), standard_normal, *BOX
+        )
+    elif check == "bound":
+        check_bound(lambda k, generator: watch(LOG_PX), LOG_PX)
+    elif check == "metric":
+        check_metric(lambda codes, factors: watch(gap(codes, factors)), FACTORS, KNOWN)
+    else:
+        check_mean(lambda images, size: watch(per_image(images, size)), ROWS)
+    assert set(seen) == {False}
 
 
 def test_the_tolerance_of_a_density_is_kept_and_far_off_needs_no_fine_grid():

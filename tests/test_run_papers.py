@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 LINE = {"training_minutes": 0.0, "active_units": 2}
 
 
-def pictures(n, seed=0):
+def make_images(n, seed=0):
     return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
 
 
@@ -65,7 +65,7 @@ KEYS = {
 
 @pytest.mark.parametrize("name", [*run_papers.RUNS, *run_papers.FULL])
 def test_a_run_trains_as_planned_and_gives_every_number(name, small):
-    images = pictures(300)
+    images = make_images(300)
     row = run_papers.run(name, images, images[:6].round())
     assert set(row) == KEYS
     assert json.loads(json.dumps(row)) == row
@@ -94,8 +94,8 @@ def test_a_run_trains_as_planned_and_gives_every_number(name, small):
 
 
 @pytest.mark.parametrize("name", ["vae-80", "iwae-50-20"])
-def test_the_objective_is_the_bound_of_k_draws_on_tossed_pixels(name, small):
-    images = pictures(100)
+def test_the_objective_is_the_bound_of_k_samples_on_binarized_pixels(name, small):
+    images = make_images(100)
     run_papers.run(name, images, images[:6].round())
     objective = small["fit"][0]["objective"]
     seen, draws = [], []
@@ -115,19 +115,19 @@ def test_the_objective_is_the_bound_of_k_draws_on_tossed_pixels(name, small):
     assert set(seen[0].unique().tolist()) == {0.0, 1.0}
 
 
-def test_tossed_pixels_are_ink_as_often_as_they_are_dark():
+def test_a_pixel_is_one_as_often_as_it_is_dark():
     torch.manual_seed(0)
     x = torch.tensor([0.0, 0.2, 0.7, 1.0]).expand(10_000, 4)
-    tossed = run_papers.toss(x)
-    assert tossed.dtype == x.dtype
-    assert set(tossed.unique().tolist()) == {0.0, 1.0}
-    assert tossed.mean(0).tolist() == pytest.approx([0, 0.2, 0.7, 1], abs=0.02)
-    assert tossed.mean(0)[0] == 0
-    assert tossed.mean(0)[3] == 1
+    binary = run_papers.binarize(x)
+    assert binary.dtype == x.dtype
+    assert set(binary.unique().tolist()) == {0.0, 1.0}
+    assert binary.mean(0).tolist() == pytest.approx([0, 0.2, 0.7, 1], abs=0.02)
+    assert binary.mean(0)[0] == 0
+    assert binary.mean(0)[3] == 1
 
 
 def test_a_latent_size_gives_every_number(small):
-    images, test = pictures(200), pictures(10, 1).round()
+    images, test = make_images(200), make_images(10, 1).round()
     row = run_papers.run_latent_size(3, 10, images, test)
     assert set(row) == {
         *("latent_dim", "passes", "training_minutes", "elbo_train", "elbo_test"),
@@ -161,7 +161,7 @@ def test_keep_replaces_one_line_and_keeps_the_others(small):
 
 
 def test_the_command_does_what_it_is_asked_and_keeps_each_line(small, monkeypatch):
-    images = pictures(100)
+    images = make_images(100)
     sets = type("Sets", (), {"train_images": images, "test_images": images[:6]})
     monkeypatch.setattr(run_papers, "load_images", lambda name: sets)
     monkeypatch.setattr(run_papers, "LATENT_SIZES", (3,))
