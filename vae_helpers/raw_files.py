@@ -55,7 +55,8 @@ def read_raw_files(source: Source, folder: Path, download: bool) -> dict[str, by
         found = f"{', '.join(sorted(set(faults.values())))}: {which}"
         raise RawFilesError(found, tried)
     for left in folder.glob(".fetch-*"):  # by a killed process; nobody needs it now
-        shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     return files
 
 
