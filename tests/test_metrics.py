@@ -296,6 +296,12 @@ def test_the_seed_decides_and_the_global_state_is_left_alone():
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+    usual = {"n_votes": 5000, "group_size": 64, "seed": 0}
+    assert torch.equal(
+        factor_vae_votes(MIXED, FACTORS), factor_vae_votes(MIXED, FACTORS, **usual)
+    )
+    score = factor_vae_score(MIXED, FACTORS)
+    assert score == factor_vae_score(MIXED, FACTORS, **usual)
     assert torch.equal(torch.get_rng_state(), before)
 
 

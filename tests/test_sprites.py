@@ -242,6 +242,8 @@ def test_the_seed_decides_and_the_global_state_is_left_alone():
     before = torch.get_rng_state()
     first, again, other = (make_sprites(50, size=16, seed=s) for s in (3, 3, 4))
     assert torch.equal(first.images, again.images)
+    usual, zero = make_sprites(50, size=16), make_sprites(50, size=16, seed=0)
+    assert torch.equal(usual.images, zero.images)
     assert not torch.equal(first.factor_indices, other.factor_indices)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -278,6 +280,7 @@ def test_to_moves_all_tensors():
         ({"n": 5, "shape": ["star"]}, "star"),
         ({"n": 5, "shape": []}, "shape is"),
         ({"n": 5, "x": [0.2]}, r"x is \[0.2\]: it must lie in 0.3…0.7"),
+        ({"n": 5, "y": [0.5, 0.7001]}, r"y is .*: it must lie in 0.3…0.7"),
         ({"n": 5, "scale": [1.1]}, "scale is"),
         ({"n": 5, "scale": [0.0]}, "scale"),
         ({"n": 5, "rotation": 0}, "rotation is 0: say how many values"),
