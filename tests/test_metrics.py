@@ -366,6 +366,11 @@ def test_bad_tables_are_refused(score, codes, factors, message):
         score(codes, factors)
 
 
+def test_two_bins_are_enough_for_a_coin():
+    coin = grid(2, copies=50)
+    assert_close(factor_information(coin.double(), coin, 2).item(), math.log(2))
+
+
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="n_bins is 1"):
         mutual_information_gap(CODES, FACTORS, n_bins=1)
