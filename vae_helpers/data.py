@@ -1,30 +1,56 @@
-"""The images of the course: MNIST, Fashion-MNIST, digits that need no network, sprites.
+"""The images of the course: MNIST, Fashion-MNIST, and digits that need no network.
 
-`load_images()` is all a notebook needs. Files are fetched by pooch, checked before
-every use, and read by torchvision's own classes, so a folder that torchvision has
-filled works here and the other way round.
+`load_images()` is all a notebook needs. Raw files are checked before every use, and
+lie as torchvision lays them out: a folder that it has filled works here, and the other
+way round.
 """
 
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vae_helpers import raw_files
+from vae_helpers.raw_files import RawFilesError, Source, read_raw_files
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
-_TITLES = raw_files.TITLES | {"digits": "digits"}
-_BY_HAND = {  # pages to open in a browser, with links to the four files
-    "mnist": "https://github.com/cvdfoundation/mnist",
-    "fashion": "https://github.com/zalandoresearch/fashion-mnist#get-the-data",
+SOURCES = {
+    "mnist": Source(
+        title="MNIST",
+        megabytes=11,
+        folder="MNIST",
+        page="https://github.com/cvdfoundation/mnist",
+        mirrors=(
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+        md5={
+            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        },
+    ),
+    "fashion": Source(
+        title="Fashion-MNIST",
+        megabytes=30,
+        folder="FashionMNIST",
+        page="https://github.com/zalandoresearch/fashion-mnist#get-the-data",
+        mirrors=(
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ),
+        md5={
+            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        },
+    ),
 }
-
-
-_TEXTS = ("name", "note")
+_CHOICES = ("auto", *SOURCES, "digits")
 
 
 class DataUnavailableError(RuntimeError):
@@ -50,8 +76,13 @@ class ImageData:
 
     def to(self, device: torch.device | str) -> "ImageData":
         """The same data with its tensors on `device`."""
-        tensors = {key: value for key, value in vars(self).items() if key not in _TEXTS}
-        return replace(self, **{key: t.to(device) for key, t in tensors.items()})
+        return replace(
+            self,
+            train_images=self.train_images.to(device),
+            train_labels=self.train_labels.to(device),
+            test_images=self.test_images.to(device),
+            test_labels=self.test_labels.to(device),
+        )
 
 
 def load_images(
@@ -63,81 +94,100 @@ def load_images(
         is here or can be fetched, else `digits`, unless the environment variable
         `VAE_DATASET` names one. With `auto`, one printed line says what was taken.
     root: the folder that holds `MNIST/raw` or `FashionMNIST/raw`. Without it, the
-        environment variable `VAE_DATA_DIR`, else `data/`; there a relative path starts
-        at the project's folder, where `vae_helpers/` lies.
+        environment variable `VAE_DATA_DIR`, where a relative path starts at the
+        project's folder; without that, the project's `data/`. Where the helpers are
+        installed without the project, these are the current folder and the user's
+        cache folder.
     download: whether files that are missing or damaged may be fetched.
 
     Raises `DataUnavailableError` when a data set asked for by name cannot be had, with
     what was tried and what to do, and `ValueError` for an unknown name.
     """
-    images = _load(_choose_name(name), _find_root(root), download)
+    chosen = _choose_name(name)
+    if chosen == "digits":
+        images = _load_digits()
+    else:
+        images = _load(chosen, _find_root(root), download)
     if name == "auto":
         print(images.note)
     return images
 
 
-def _load(name: str, root: Path, download: bool) -> ImageData:
-    if name == "digits":
-        return _load_digits()
-    wanted = "mnist" if name == "auto" else name
-    folder = root / raw_files.CLASSES[wanted].__name__ / "raw"
-    trouble = raw_files.make_ready(wanted, folder, download)
-    if trouble is None:
-        return _read_with_torchvision(wanted, root)
-    if name == "auto":
-        return _load_digits(_explain_in_one_line(folder, *trouble))
-    raise DataUnavailableError(_explain(name, folder, *trouble))
-
-
 def _choose_name(name: str) -> str:
-    source = ""
-    if name == "auto" and os.environ.get("VAE_DATASET"):
-        name, source = os.environ["VAE_DATASET"], " (environment variable VAE_DATASET)"
-    if name not in ("auto", *_TITLES):
-        choices = ", ".join(repr(choice) for choice in ("auto", *_TITLES))
-        raise ValueError(f"unknown data set {name!r}{source}: choose one of {choices}")
-    return name
+    chosen, origin = name, ""
+    wish = os.environ.get("VAE_DATASET", "").strip().lower()
+    if name == "auto" and wish:
+        chosen, origin = wish, " (environment variable VAE_DATASET)"
+    if chosen not in _CHOICES:
+        choices = ", ".join(map(repr, _CHOICES))
+        raise ValueError(
+            f"unknown data set {chosen!r}{origin}: choose one of {choices}"
+        )
+    return chosen
 
 
 def _find_root(root: str | Path | None) -> Path:
     if root:
         return Path(root).expanduser().absolute()
     project = Path(__file__).resolve().parent.parent
-    chosen = Path(os.environ.get("VAE_DATA_DIR") or "data").expanduser()
-    return Path(os.path.abspath(project / chosen))
+    is_checkout = (project / "pyproject.toml").is_file()  # not an installed wheel
+    if chosen := os.environ.get("VAE_DATA_DIR"):
+        base = project if is_checkout else Path.cwd()
+        return Path(os.path.abspath(base / Path(chosen).expanduser()))
+    if is_checkout:
+        return project / "data"
+    import pooch  # not at the top: it is needed nowhere else here
+
+    return Path(pooch.os_cache("vae-helpers"))
 
 
-def _explain_in_one_line(folder: Path, found: str, tried: str) -> str:
+def _load(name: str, root: Path, download: bool) -> ImageData:
+    wanted = "mnist" if name == "auto" else name
+    source = SOURCES[wanted]
+    folder = root / source.folder / "raw"
+    try:
+        files = read_raw_files(source, folder, download)
+    except RawFilesError as error:
+        if name == "auto":
+            return _load_digits(_explain_in_one_line(source, folder, *error.args))
+        raise DataUnavailableError(_explain(source, folder, *error.args)) from None
+    train_images, train_labels = _decode(files, "train")
+    test_images, test_labels = _decode(files, "t10k")
+    sizes = f"{len(train_labels):,} training and {len(test_labels):,} test images"
+    note = f"{source.title}: {sizes}, 28×28 pixels in [0, 1]."
+    if wanted == "fashion":
+        note += " The notebooks' checkpoints were never tried on it: some may fail."
+    return ImageData(train_images, train_labels, test_images, test_labels, wanted, note)
+
+
+def _decode(files: dict[str, bytes], split: str) -> tuple[Tensor, Tensor]:
+    """Images and labels of a split; the IDX headers are as checked as the rest."""
+    pixels = np.frombuffer(files[f"{split}-images-idx3-ubyte"], np.uint8, offset=16)
+    labels = np.frombuffer(files[f"{split}-labels-idx1-ubyte"], np.uint8, offset=8)
+    images = torch.from_numpy(pixels.astype(np.float32)).reshape(-1, 1, 28, 28)
+    return images.div_(255), torch.from_numpy(labels.astype(np.int64))
+
+
+def _explain_in_one_line(source: Source, folder: Path, found: str, tried: str) -> str:
     return (
         f"Using scikit-learn's 1,797 digits instead of MNIST ({found}; fetching: "
         f"{tried}). MNIST by hand: put the four .gz files linked at "
-        f"{_BY_HAND['mnist']} into {folder} and run this again."
+        f"{source.page} into {folder} and run this again."
     )
 
 
-def _explain(name: str, folder: Path, found: str, tried: str) -> str:
-    title = _TITLES[name]
+def _explain(source: Source, folder: Path, found: str, tried: str) -> str:
     return (
-        f"{title} could not be loaded.\n"
+        f"{source.title} could not be loaded.\n"
         f"Looked in {folder}: {found}.\n"
         f"Fetching: {tried}.\n"
         "What to do, one of these:\n"
         "- Check the network and run this again; files already fetched are kept.\n"
-        f"- Put the four .gz files linked at {_BY_HAND[name]} into the folder above.\n"
+        f"- Put the four .gz files linked at {source.page} into the folder above.\n"
         "- Pass as root=, or set as the environment variable VAE_DATA_DIR, a folder "
-        f"that has {folder.parent.name}/raw in it.\n"
-        f'- Go on without {title}: load_images("digits") needs no network.'
+        f"that has {source.folder}/raw in it.\n"
+        f'- Go on without {source.title}: load_images("digits") needs no network.'
     )
-
-
-def _read_with_torchvision(name: str, root: Path) -> ImageData:
-    train, test = (
-        raw_files.CLASSES[name](root, train=train) for train in (True, False)
-    )
-    sizes = f"{len(train):,} training and {len(test):,} test images"
-    note = f"{_TITLES[name]}: {sizes}, 28×28 pixels in [0, 1]."
-    images = [part.data.unsqueeze(1).float().div_(255) for part in (train, test)]
-    return ImageData(images[0], train.targets, images[1], test.targets, name, note)
 
 
 # ── scikit-learn's digits, made to look like MNIST ──────────────────────────────────
@@ -148,6 +198,8 @@ def _load_digits(note: str = "") -> ImageData:
 
     Enlarged to 20×20 (bicubic), contrast restored by a soft threshold, padded to 28×28.
     """
+    from sklearn.datasets import load_digits  # not at the top: it loads 90 MB
+
     bundled = load_digits()
     small = torch.tensor(bundled.images, dtype=torch.float32).unsqueeze(1) / 16
     large = F.interpolate(small, size=(20, 20), mode="bicubic", align_corners=False)

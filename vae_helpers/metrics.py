@@ -40,9 +40,10 @@ def factor_information(
     _refuse_bad_tables(codes, factor_indices)
     if n_bins < 2:
         raise ValueError(f"n_bins is {n_bins}: at least two are needed")
-    bins = _equal_width_bins(codes.double(), n_bins)  # (N, D)
-    rows = [_information(bins, v, n_bins) for v in factor_indices.long().unbind(1)]
-    return torch.stack(rows)
+    bins = _equal_width_bins(codes.double(), n_bins).cpu()  # (N, D)
+    factors = factor_indices.long().cpu()
+    rows = [[_information(z, v) for z in bins.unbind(1)] for v in factors.unbind(1)]
+    return torch.tensor(rows, dtype=torch.float64, device=codes.device)
 
 
 def mutual_information_gaps(
@@ -63,8 +64,8 @@ def mutual_information_gaps(
     information = factor_information(codes, factor_indices, n_bins)
     none = torch.zeros_like(information[:, :1])  # the rival where there is no other
     best, second = torch.cat([information, none], 1).topk(2, dim=1).values.unbind(1)
-    entropies = [_entropy(v.bincount()) for v in factor_indices.long().unbind(1)]
-    entropy = torch.stack(entropies)
+    entropies = [_entropy(v) for v in factor_indices.long().unbind(1)]
+    entropy = information.new_tensor(entropies)
     return torch.where(entropy > 0, (best - second) / entropy, math.nan)
 
 
@@ -152,22 +153,19 @@ def _equal_width_bins(codes: Tensor, n_bins: int) -> Tensor:
     return ((codes - low) / width).floor().clamp(0, n_bins - 1).long()
 
 
-def _information(bins: Tensor, values: Tensor, n_bins: int) -> Tensor:
-    """I in nats of one factor (N,) with each column of bins (N, D) → (D,)."""
-    n_dims, n_values = bins.shape[1], int(values.max()) + 1
-    dims = torch.arange(n_dims, device=bins.device)
-    cells = (dims * n_bins + bins) * n_values + values[:, None]  # (N, D): (j, bin, v)
-    counts = cells.flatten().bincount(minlength=n_dims * n_bins * n_values)
-    joint = counts.view(n_dims, n_bins, n_values)
-    both = _entropy(joint.flatten(1))
-    information = _entropy(joint.sum(2)) + _entropy(joint.sum(1)) - both
-    return information.clamp(min=0)  # rounding may leave −1e-16
+def _information(bins: Tensor, values: Tensor) -> float:
+    """I in nats of two columns of whole numbers from 0, (N,) each."""
+    from sklearn.metrics import mutual_info_score  # not at the top: it loads slowly
+
+    shape = (int(bins.max()) + 1, int(values.max()) + 1)
+    cells = (bins * shape[1] + values).bincount(minlength=math.prod(shape))
+    return mutual_info_score(None, None, contingency=cells.view(shape).numpy())
 
 
-def _entropy(counts: Tensor) -> Tensor:
-    """−Σ p log p over the last dimension, in nats: (…, K) → (…,), float64."""
-    p = counts.double() / counts.sum(-1, keepdim=True)
-    return -torch.xlogy(p, p).sum(-1)
+def _entropy(values: Tensor) -> float:
+    """H in nats of a column of whole numbers from 0, (N,)."""
+    p = values.bincount().double() / len(values)
+    return -torch.xlogy(p, p).sum().item()
 
 
 def _groups(

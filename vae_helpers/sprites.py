@@ -1,12 +1,12 @@
-"""Sprites: pictures of one shape, ink 1 on ground 0, drawn by us from known factors.
+"""Sprites: images of one shape, ink 1 on ground 0, drawn by us from known factors.
 
 After dSprites (Matthey et al., 2017), smaller, anti-aliased, and computed instead of
-downloaded. Lengths are fractions of the picture's width; x grows to the right, y
+downloaded. Lengths are fractions of the image's width; x grows to the right, y
 upwards, rotation counter-clockwise. (x, y) is the shape's centre of mass.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 SHAPES = ("square", "ellipse", "heart")
 FACTORS = ("shape", "scale", "rotation", "x", "y")
 REACH = 0.25  # how far a sprite of scale 1 extends from its centre
-LOWEST, HIGHEST = 0.3, 0.7  # where centres lie, so that no sprite leaves the picture
+LOWEST, HIGHEST = 0.3, 0.7  # where centres lie, so that no sprite leaves the image
 
 _MAX_BYTES = 2**30
 _CHUNK = 256  # images drawn together: few enough to stay in the processor's cache
@@ -23,7 +23,7 @@ _CHUNK = 256  # images drawn together: few enough to stay in the processor's cac
 
 @dataclass(frozen=True)
 class Sprites:
-    """Pictures and the factors they were drawn from.
+    """Images and the factors they were drawn from.
 
     `images` (N, 1, size, size) are float32 in [0, 1]. `factors` (N, 5) float32 holds
     the values, in the order of `factor_names`: shape 0, 1, 2 as in `SHAPES`, scale in
@@ -39,8 +39,12 @@ class Sprites:
 
     def to(self, device: torch.device | str) -> "Sprites":
         """The same sprites with their tensors on `device`."""
-        names = ("images", "factors", "factor_indices")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(
+            self,
+            images=self.images.to(device),
+            factors=self.factors.to(device),
+            factor_indices=self.factor_indices.to(device),
+        )
 
 
 def make_sprites(
@@ -67,24 +71,27 @@ def make_sprites(
         end, places evenly in 0.3…0.7; a single value is the middle, or rotation 0.
 
     A quarter turn maps the square onto itself and a half turn the ellipse, so with the
-    defaults, as in dSprites, some pictures have several rotations.
+    defaults, as in dSprites, some images have several rotations.
 
-    Raises `ValueError` for values that would leave the picture or come twice, and for
+    Raises `ValueError` for values that would leave the image or come twice, and for
     more than 1 GiB of pixels.
     """
     values = [
-        _shape_values(shape),
-        _values("scale", scale, 0.5, 1, allowed=(0, 1)),
-        _rotation_values(rotation),
-        _values("x", x, LOWEST, HIGHEST),
-        _values("y", y, LOWEST, HIGHEST),
+        _take("shape", _number_shapes(shape), torch.arange, 0, 2),
+        _take("scale", scale, lambda k: _spread(0.5, 1, k), 0, 1),
+        _take("rotation", rotation, _turns, -math.inf, math.inf),
+        _take("x", x, lambda k: _spread(LOWEST, HIGHEST, k), LOWEST, HIGHEST),
+        _take("y", y, lambda k: _spread(LOWEST, HIGHEST, k), LOWEST, HIGHEST),
     ]
     sizes = tuple(len(v) for v in values)
-    _refuse_repeated(values)
     _refuse_bad_count(n, math.prod(sizes), size)
-    indices = _whole_grid(sizes) if n is None else _even_sample(n, sizes, seed)
+    if n is None:
+        indices = torch.cartesian_prod(*(torch.arange(k) for k in sizes))
+    else:
+        indices = _even_sample(n, sizes, seed)
     columns = [v[i] for v, i in zip(values, indices.unbind(1), strict=True)]
-    images = draw_sprites(columns[0].long(), *columns[1:], size=size)
+    kinds, scales, rotations, xs, ys = columns
+    images = draw_sprites(kinds.long(), scales, rotations, xs, ys, size)
     return Sprites(images, torch.stack(columns, 1), indices, FACTORS, sizes)
 
 
@@ -98,8 +105,8 @@ def draw_sprites(
 ) -> Tensor:
     """Draw any poses: five numbers or tensors (B,) → (B, 1, size, size) in [0, 1].
 
-    shape: 0 square, 1 ellipse, 2 heart. scale: 1 reaches a quarter of the picture's
-    width from (x, y). rotation: radians. What lies outside the picture is cut off.
+    shape: 0 square, 1 ellipse, 2 heart. scale: 1 reaches a quarter of the image's
+    width from (x, y). rotation: radians. What lies outside the image is cut off.
 
     A pixel's value is 0.5 − d in [0, 1], with d the distance of its centre from the
     shape's edge in pixels, negative inside: a soft edge, one pixel wide.
@@ -165,10 +172,6 @@ def _own_coordinates(
 # ── the grid ────────────────────────────────────────────────────────────────────────
 
 
-def _whole_grid(sizes: tuple[int, ...]) -> Tensor:
-    return torch.cartesian_prod(*(torch.arange(k) for k in sizes))
-
-
 def _even_sample(n: int, sizes: tuple[int, ...], seed: int) -> Tensor:
     """Rows of value indices, (n, 5): each column even to within one, and shuffled."""
     generator = torch.Generator().manual_seed(seed)
@@ -180,53 +183,54 @@ def _even_sample(n: int, sizes: tuple[int, ...], seed: int) -> Tensor:
     return torch.stack(columns, 1)
 
 
-def _shape_values(shape: int | Sequence[str]) -> Tensor:
-    names = SHAPES[:shape] if isinstance(shape, int) and shape > 0 else shape
-    known = not isinstance(names, int | str) and set(names) <= set(SHAPES)
-    if not known or not len(names) or (isinstance(shape, int) and shape > len(SHAPES)):
-        raise ValueError(f"shape is {shape!r}: say 1, 2 or 3, or names out of {SHAPES}")
-    return torch.tensor([float(SHAPES.index(name)) for name in names])
-
-
-def _rotation_values(rotation: int | Sequence[float]) -> Tensor:
-    if isinstance(rotation, int) and rotation > 0:
-        return torch.arange(rotation) * (2 * math.pi / rotation)
-    return _values("rotation", rotation, 0, 0, allowed=(-math.inf, math.inf))
-
-
-def _values(
+def _take(
     name: str,
     wanted: int | Sequence[float],
-    low: float,
-    high: float,
-    allowed: tuple[float, float] = (LOWEST, HIGHEST),
+    make: Callable[[int], Tensor],
+    lowest: float,
+    highest: float,
 ) -> Tensor:
+    """The values of one factor, made from their number or as they are given."""
     if isinstance(wanted, int):
-        if wanted < 1:
-            raise ValueError(f"{name} has {wanted} values: at least one is needed")
-        middle = torch.tensor([(low + high) / 2])
-        return middle if wanted == 1 else torch.linspace(low, high, wanted)
-    values = torch.as_tensor(wanted, dtype=torch.float32)
-    if values.ndim != 1 or not len(values) or not values.isfinite().all():
-        raise ValueError(f"{name} is {wanted!r}: give a number of values, or a list")
-    beyond = (values < allowed[0] - 1e-6) | (values > allowed[1] + 1e-6)
-    if beyond.any():
-        raise ValueError(f"{name} is {wanted!r}: it must lie in {allowed}")
+        values = make(max(wanted, 0)).float()
+    else:
+        values = torch.as_tensor(wanted, dtype=torch.float32)
+    within = (values > lowest - 1e-6) & (values < highest + 1e-6)  # which NaN is not
+    if values.ndim != 1 or not len(values) or len(values.unique()) < len(values):
+        raise ValueError(
+            f"{name} is {wanted!r}: say how many values, or list different ones"
+        )
+    if not within.all():
+        raise ValueError(f"{name} is {wanted!r}: it must lie in {lowest}…{highest}")
     return values
 
 
-def _as_batch(shape, *pose) -> list[Tensor]:
-    device = next((p.device for p in (shape, *pose) if isinstance(p, Tensor)), None)
-    kinds = torch.as_tensor(shape, device=device)
-    numbers = [torch.as_tensor(p, dtype=torch.float32, device=device) for p in pose]
-    try:
-        batch = torch.broadcast_tensors(kinds, *numbers)
-    except RuntimeError:
-        batch = [torch.empty(0, 0)]
-    if batch[0].ndim > 1:
-        shapes = [tuple(t.shape) for t in (kinds, *numbers)]
+def _number_shapes(shape: int | Sequence[str]) -> int | list[int]:
+    if isinstance(shape, int):
+        return shape
+    if isinstance(shape, str) or not set(shape) <= set(SHAPES):
+        raise ValueError(f"shape is {shape!r}: list names out of {SHAPES}")
+    return [SHAPES.index(name) for name in shape]
+
+
+def _spread(low: float, high: float, k: int) -> Tensor:
+    return torch.linspace(low, high, k) if k > 1 else torch.full((k,), (low + high) / 2)
+
+
+def _turns(k: int) -> Tensor:
+    return torch.arange(k) * (2 * math.pi / max(k, 1))
+
+
+def _as_batch(shape: Tensor | int, *pose: Tensor | float) -> list[Tensor]:
+    given = [p for p in (shape, *pose) if isinstance(p, Tensor)]
+    device = given[0].device if given else None
+    batch = [torch.as_tensor(shape, device=device)]
+    batch += [torch.as_tensor(p, dtype=torch.float32, device=device) for p in pose]
+    lengths = {len(t) for t in batch if t.ndim == 1} - {1}
+    if any(t.ndim > 1 for t in batch) or len(lengths) > 1:
+        shapes = [tuple(t.shape) for t in batch]
         raise ValueError(f"shapes {shapes}: each must be a number or (B,)")
-    return [t.reshape(-1) for t in batch]
+    return list(torch.broadcast_tensors(*torch.atleast_1d(*batch)))
 
 
 def _refuse_bad_poses(shape: Tensor, scale: Tensor, others: Tensor, size: int) -> None:
@@ -237,13 +241,7 @@ def _refuse_bad_poses(shape: Tensor, scale: Tensor, others: Tensor, size: int) -
     if not others.isfinite().all():
         raise ValueError("rotation, x and y must be finite")
     if size < 1:
-        raise ValueError(f"size is {size}: a picture needs at least one pixel")
-
-
-def _refuse_repeated(values: list[Tensor]) -> None:
-    for name, v in zip(FACTORS, values, strict=True):
-        if len(v.unique()) < len(v):
-            raise ValueError(f"{name} has the same value twice: {v.tolist()}")
+        raise ValueError(f"size is {size}: an image needs at least one pixel")
 
 
 def _refuse_bad_count(n: int | None, n_grid: int, size: int) -> None:
