@@ -50,7 +50,7 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     For grey x it is the mean over all ways to toss x to 0 and 1, not log p of x itself.
     Source: Kingma & Welling (2014), appendix C.1; derived in notebook 00.
     """
-    _refuse_pixels(x)
+    refuse_bad_pixels(x)
     _refuse_bad_event("logits", logits, x)
     target = x.to(logits.dtype).expand_as(logits)  # tossed pixels may be bool
     error = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -102,7 +102,8 @@ def _refuse_bad_event(name: str, values: Tensor, x: Tensor) -> None:
         )
 
 
-def _refuse_pixels(x: Tensor) -> None:
+def refuse_bad_pixels(x: Tensor) -> None:
+    """Raise `ValueError` for pixels that no Bernoulli can have: outside [0, 1], NaN."""
     if not ((x >= 0) & (x <= 1)).all():
         low, high = x.min().item(), x.max().item()
         raise ValueError(

@@ -6,30 +6,18 @@ from typing import NamedTuple
 
 from vae_helpers.densities import reparameterize
 from vae_helpers.objectives import elbo, log_importance_weights
-from vae_helpers.quadrature import (
-    Gaps,
-    PerImage,
-    gap_surgery,
-    log_evidence_quadrature,
-)
 
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "Gaps",
-    "MeanElbo",
-    "PerImage",
-    "active_units",
-    "gap_surgery",
-    "iwae_curve",
-    "kl_per_dimension",
-    "log_evidence_importance",
-    "log_evidence_quadrature",
-    "mean_elbo",
-]
-
 _DECODED = 2048  # images decoded at once: 6 MB of logits, which a cache may hold
+
+
+class PerImage(NamedTuple):
+    """A number for each image, in nats, and the error of each; float64."""
+
+    value: Tensor
+    error: Tensor
 
 
 class MeanElbo(NamedTuple):

@@ -6,6 +6,7 @@ The browser's half is `explorer.js`; `browser.py` sends it the weights.
 import math
 from collections.abc import Callable, Sequence
 
+from vae_helpers.exact import posterior_grid
 from vae_helpers.explorers.base import (
     Explorer,
     Numbers,
@@ -21,7 +22,6 @@ from vae_helpers.plots import (
     show_image,
     to_numpy,
 )
-from vae_helpers.posterior import posterior_grid
 
 import numpy as np
 import torch
