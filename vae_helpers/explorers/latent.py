@@ -15,7 +15,7 @@ from vae_helpers.explorers.base import (
     pack_decoder,
     pack_floats,
 )
-from vae_helpers.models import IMAGE_SHAPE, VAE, Autoencoder
+from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.plots import (
     CLASS_COLORS,
     latent_scatter,
@@ -321,7 +321,7 @@ def _read_image(x: Tensor, weight: Tensor) -> Tensor:
     x = torch.as_tensor(x)
     if x.ndim == 4 and len(x) == 1:
         x = x[0]
-    if x.shape != IMAGE_SHAPE:
+    if x.shape != (1, 28, 28):
         raise ValueError(
             f"x has shape {tuple(x.shape)}: it must be one image, (1, 28, 28)"
         )
