@@ -97,7 +97,7 @@ class TrainingPanel:
 
 
 def _line_up(images: Tensor) -> np.ndarray:
-    """Images side by side: (n, C, h, w) → (h, n · w), or (h, n · w, 3) if they are RGB."""
+    """Images side by side: (n, C, h, w) → (h, n · w), or (h, n · w, 3) of colours."""
     if images.ndim == 4 and images.shape[1] == 3:
         return np.hstack(list(to_numpy(images).transpose(0, 2, 3, 1).clip(0, 1)))
     return np.hstack(list(as_images(images)))
