@@ -171,7 +171,7 @@ def _shuffle(data: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(seed)
     n_images, device = len(data[0]), data[0].device
     while True:
-        for rows in torch.randperm(n_images, generator=generator).split(batch_size):
+        for rows in torch.randperm(n_images, generator=generator).split(int(batch_size)):
             rows = rows.to(device)
             yield tuple(part[rows] for part in data)
 
