@@ -79,8 +79,8 @@ class TrainingPanel:
         loss = f"loss {means[-1]:.4g}"
         progress = f"step {len(losses):,} of {self.steps:,}"
         self._fig.suptitle(f"{self.title} · {progress} · {loss} · {state}")
-        if reconstructions is not None:
-            self._draw_images(reconstructions)
+        if self.preview is not None and reconstructions is not None:
+            self._draw_images(self.preview, reconstructions)
         alt = f"Training panel of {self.title}: {progress}, {state}, {loss} per image."
         data, metadata = picture(self._fig, alt)
         if self._handle is None:
@@ -88,8 +88,8 @@ class TrainingPanel:
         else:
             self._handle.update(data, metadata=metadata, raw=True)
 
-    def _draw_images(self, reconstructions: Tensor) -> None:
-        tiles = np.vstack([_line_up(self.preview), _line_up(reconstructions)])
+    def _draw_images(self, preview: Tensor, reconstructions: Tensor) -> None:
+        tiles = np.vstack([_line_up(preview), _line_up(reconstructions)])
         if self._image is None:
             self._image = show_image(self._image_ax, tiles)
             self._image_ax.set_title("above: originals, below: reconstructions")

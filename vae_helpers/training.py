@@ -171,7 +171,8 @@ def _shuffle(data: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(seed)
     n_images, device = len(data[0]), data[0].device
     while True:
-        for rows in torch.randperm(n_images, generator=generator).split(int(batch_size)):
+        order = torch.randperm(n_images, generator=generator)
+        for rows in order.split(int(batch_size)):  # an int of NumPy's will not do
             rows = rows.to(device)
             yield tuple(part[rows] for part in data)
 
