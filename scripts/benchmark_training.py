@@ -1,17 +1,24 @@
 """How fast is `fit`? The plain way and ours, in one run and in turn, to one figure.
 
-    .venv/bin/python scripts/benchmark_training.py            # all, about two minutes
+    .venv/bin/python scripts/benchmark_training.py            # race and growth
     .venv/bin/python scripts/benchmark_training.py --race     # the race only
+    .venv/bin/python scripts/benchmark_training.py --cores    # how it shares cores
 
 Both train the VAE of PyTorch's example, 784-400-20 with ReLU, on grey MNIST until the
 test −ELBO is at most 105.5 nats per image. Each row runs in a process of its own, so
 that its peak memory is its own, and begins with one step that is not on the clock.
 Needs MNIST in `data/`, or where `VAE_DATA_DIR` says. Compare ratios: seconds are those
 of this machine, at this moment.
+
+`--cores` needs no data, but a machine that does nothing else. It shows the milliseconds
+a step takes alone, beside one busy process, and with two trainings side by side: with
+OpenMP told to share the cores, as `vae_helpers` does, and as it is by default.
 """
 
 import contextlib
+import os
 import resource
+import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +27,7 @@ from multiprocessing import get_context
 from vae_helpers.data import _find_root, load_images
 from vae_helpers.evaluation import mean_elbo
 from vae_helpers.models import VAE
-from vae_helpers.objectives import elbo
+from vae_helpers.objectives import negative_elbo
 from vae_helpers.training import fit
 
 import torch
@@ -29,10 +36,6 @@ from torchvision import datasets, transforms
 
 GOAL = 105.5  # test −ELBO, nats per image, grey pixels
 BATCH_SIZE = 128
-
-
-def negative_elbo(model, x):
-    return -elbo(model, x).elbo
 
 
 def warm_up():
@@ -164,7 +167,77 @@ def growth():
         )
 
 
+# How long GNU's OpenMP waits in a loop: the number it takes if nobody says one. It has
+# to be said here, because `vae_helpers` would say another.
+BY_DEFAULT = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
+
+
+def time_steps(seconds=3.0):
+    """Milliseconds a step of `fit` takes, over so many seconds."""
+    warm_up()
+    torch.manual_seed(0)
+    model, images = VAE(20), torch.rand(10 * BATCH_SIZE, 1, 28, 28)
+    ends = time.perf_counter() + seconds
+
+    def objective(model, x):
+        if time.perf_counter() > ends:
+            raise KeyboardInterrupt  # as the stop button does
+        return negative_elbo(model, x)
+
+    with contextlib.redirect_stdout(None):
+        history = fit(model, objective, images, steps=10**6, quiet=True)
+    return 1e3 * history.seconds / len(history.losses)
+
+
+def time_beside(situation):
+    """`time_steps` in processes of their own, in one of the situations of `cores`."""
+    context = get_context("spawn")
+    n = 2 if situation == "two side by side" else 1
+    busy = context.Process(target=stay_busy, daemon=True)
+    if situation == "beside one busy":
+        busy.start()
+    try:
+        with ProcessPoolExecutor(n, mp_context=context) as pool:
+            runs = [pool.submit(time_steps) for _ in range(n)]
+            return max(run.result() for run in runs)
+    finally:
+        if busy.pid:
+            busy.kill()
+
+
+def stay_busy():
+    while True:
+        pass
+
+
+def cores(rounds=3):
+    situations = ["alone", "beside one busy", "two side by side"]
+    policies = {"shared": {}, "by default": BY_DEFAULT}
+    times = {(p, s): [] for p in policies for s in situations}
+    before = dict(os.environ)
+    for _ in range(rounds):
+        for policy, situation in times:
+            os.environ.update(policies[policy])  # read when the child loads PyTorch
+            times[policy, situation].append(time_beside(situation))
+            os.environ.update(before)
+    print(f"ms a step, median of {rounds}; {torch.get_num_threads()} threads")
+    print(f"{'':12s}" + "".join(f"{situation:>25s}" for situation in situations))
+    medians = {cell: statistics.median(values) for cell, values in times.items()}
+    for policy in policies:
+        alone = medians[policy, "alone"]
+        line = [
+            f"{medians[policy, s]:8.1f} ({medians[policy, s] / alone:.1f}×)"
+            for s in situations
+        ]
+        print(f"{policy:12s}" + "".join(f"{cell:>25s}" for cell in line))
+    ratio = medians["shared", "alone"] / medians["by default", "alone"]
+    print(f"alone, shared against by default: {ratio:.2f}×")
+
+
 if __name__ == "__main__":
-    race()
-    if "--race" not in sys.argv:
-        growth()
+    if "--cores" in sys.argv:
+        cores()
+    else:
+        race()
+        if "--race" not in sys.argv:
+            growth()

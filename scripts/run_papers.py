@@ -21,7 +21,7 @@ from pathlib import Path
 from vae_helpers.data import load_images
 from vae_helpers.evaluation import active_units, log_evidence_importance, mean_elbo
 from vae_helpers.models import VAE
-from vae_helpers.objectives import elbo, iwae_bound
+from vae_helpers.objectives import iwae_bound, negative_elbo
 from vae_helpers.training import fit
 
 import torch
@@ -73,7 +73,7 @@ def run(name: str, images: Tensor, test: Tensor) -> dict:
 
     def objective(model: nn.Module, x: Tensor) -> Tensor:
         if k == 1:
-            return -elbo(model, binarize(x)).elbo
+            return negative_elbo(model, binarize(x))
         return -iwae_bound(model, binarize(x), k)
 
     torch.manual_seed(0)
@@ -110,7 +110,7 @@ def run_latent_size(latent_dim: int, passes: int, images: Tensor, test: Tensor) 
     seconds = train(
         f"latent-{latent_dim}",
         model,
-        lambda model, x: -elbo(model, binarize(x)).elbo,
+        lambda model, x: negative_elbo(model, binarize(x)),
         images,
         passes=passes,
         **ONE_CYCLE,

@@ -8,19 +8,28 @@ import subprocess
 import sys
 
 from vae_helpers import evaluation
-from vae_helpers.densities import gaussian_kl, reparameterize
+from vae_helpers.densities import bernoulli_log_likelihood, gaussian_kl, reparameterize
 from vae_helpers.evaluation import (
     MeanElbo,
+    PerImage,
+    active_units,
     iwae_curve,
+    kl_per_dimension,
     log_evidence_importance,
     mean_elbo,
 )
 from vae_helpers.models import VAE
-from vae_helpers.objectives import elbo, iwae_bound, log_importance_weights
+from vae_helpers.objectives import (
+    elbo,
+    iwae_bound,
+    log_importance_weights,
+    negative_elbo,
+)
 from vae_helpers.training import fit, pick_device
 
 import pytest
 import torch
+from oracles import LinearGaussian, X, normal
 from torch import nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
@@ -139,7 +148,7 @@ def test_training_comes_to_probabilistic_pca_and_never_above():
     model.start_at_mean_image(images)
     settings = {"steps": 1000, "batch_size": 32, "lr": 1e-2, "quiet": True}
     start = exact_elbo(model, images).mean().item()
-    fit(model, lambda *a: -elbo(*a).elbo, images, schedule="one-cycle", **settings)
+    fit(model, negative_elbo, images, schedule="one-cycle", **settings)
     with torch.no_grad():
         reached = exact_elbo(model, images).mean().item()
     assert best - 0.003 * (best - start) < reached <= best
@@ -252,7 +261,7 @@ def test_all_works_on_the_fastest_device_of_this_machine(likelihood):
     images = make_images(6).float()
     model.start_at_mean_image(images)
     settings = {"steps": 3, "schedule": "one-cycle", "quiet": True}
-    fit(model, lambda *a: -elbo(*a).elbo, images, **settings)
+    fit(model, negative_elbo, images, **settings)
     assert math.isfinite(mean_elbo(model, images).elbo)
 
 
@@ -263,7 +272,7 @@ def test_one_draw_has_no_error(n_samples):
 
 
 def test_no_images_have_no_mean():
-    with pytest.raises(ValueError, match="there are no images to average over"):
+    with pytest.raises(ValueError, match="there are no images to evaluate"):
         mean_elbo(small_vae(), make_images(0))
 
 
@@ -484,11 +493,67 @@ def test_other_proposals_and_no_images_are_refused(measure):
         measure(small_vae(), make_images(0))
 
 
+# ── models of other kinds ───────────────────────────────────────────────────────────
+
+
+class WithoutWeights:
+    """No module, only the two methods that are promised."""
+
+    def __init__(self, model):
+        self.encode, self.log_likelihood = model.encode, model.log_likelihood
+
+
+EVALUATIONS = [
+    mean_elbo,
+    kl_per_dimension,
+    active_units,
+    lambda *a: log_evidence_importance(*a, 30),
+    lambda *a: iwae_curve(*a, [1, 10]),
+]
+
+
+@pytest.mark.parametrize("evaluate", EVALUATIONS)
+@pytest.mark.parametrize("wrap", [WithoutWeights, LinearGaussian])
+def test_models_without_weights_are_evaluated_in_the_images_number_type(evaluate, wrap):
+    if wrap is LinearGaussian:  # a module without parameters, in float64
+        model, images = LinearGaussian(), normal(4, X)
+        assert not list(model.parameters())
+        assert_close(evaluate(model, images), evaluate(WithoutWeights(model), images))
+    else:
+        model, images = small_vae(), make_images(4)
+        same = evaluate(WithoutWeights(model), images)
+        assert_close(same, evaluate(model, images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("evaluate", EVALUATIONS)
+def test_a_convolutional_model_of_colour_images_is_evaluated(evaluate):
+    class Convolutional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Conv2d(3, 4, 4), nn.Flatten())
+            self.decoder = nn.ConvTranspose2d(2, 3, 4)
+
+        def encode(self, x):  # (B, 3, 4, 4) → twice (B, 2)
+            return self.encoder(x).chunk(2, dim=1)
+
+        def log_likelihood(self, x, z):
+            output = self.decoder(z.flatten(0, -2)[..., None, None])
+            return bernoulli_log_likelihood(x, output.view(*z.shape[:-1], 3, 4, 4))
+
+    torch.manual_seed(0)
+    model, images = Convolutional(), torch.rand(6, 3, 4, 4, generator=seeded())
+    fit(model, negative_elbo, images, steps=2, quiet=True)
+    numbers = evaluate(model, images)
+    numbers = torch.stack(numbers) if isinstance(numbers, PerImage) else numbers
+    assert torch.as_tensor(numbers).isfinite().all()
+
+
 MEMORY = r"""
-import re, torch
+import re
 from pathlib import Path
 from vae_helpers.evaluation import log_evidence_importance
 from vae_helpers.models import VAE
+import torch
 
 torch.set_num_threads(1)
 model, images = VAE(2, hidden_sizes=(5,)), torch.rand(60, 1, 28, 28)

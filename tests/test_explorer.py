@@ -16,7 +16,6 @@ from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
 from vae_helpers.explorers.base import freeze_decoder, pack_decoder
 from vae_helpers.explorers.latent import tile_plane
 from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.posterior import posterior_grid
 
 import nbclient
 import nbformat.v4
@@ -30,6 +29,7 @@ from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
 from torch import nn
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
 from torch.distributions.kl import kl_divergence
+from vae_helpers.posterior import posterior_grid
 
 HOSTILE = "</script><script>alert(1)</script> <b>&amp; \"quoted\" 'x' $x_1$"
 

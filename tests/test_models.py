@@ -7,7 +7,7 @@ import math
 
 from vae_helpers.densities import reparameterize
 from vae_helpers.models import VAE, Autoencoder, mlp
-from vae_helpers.objectives import elbo, squared_error
+from vae_helpers.objectives import negative_elbo, squared_error
 from vae_helpers.training import fit
 
 import pytest
@@ -122,10 +122,6 @@ def small_vae(kind, latent_dim=2, hidden_sizes=(5,)):
 def ignore_the_code(model):
     nn.init.zeros_(model.decoder[-1].weight)
     return model
-
-
-def negative_elbo(model, x):
-    return -elbo(model, x).elbo
 
 
 @pytest.mark.parametrize(
@@ -294,7 +290,7 @@ def test_train_and_eval_draw_the_same(draw, kind):
     assert torch.equal(draw(model.eval(), generator=seeded()), training)
 
 
-def test_the_noise_of_q_has_deviation_exp_half_logvar():
+def test_the_noise_of_q_has_standard_deviation_exp_half_logvar():
     for mu, logvar in ((2.0, -3.0), (-1.0, 1.0)):
         q = torch.full((5000, 2), mu), torch.full((5000, 2), logvar)
         z = reparameterize(*q, generator=seeded()).flatten().numpy()
@@ -416,6 +412,70 @@ def test_the_start_at_the_mean_image_is_the_best_picture_that_ignores_the_code()
             assert model.pixel_logvar.grad.item() == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("grey", [0.0, 0.4, 1.0])
+def test_identical_images_start_at_a_finite_sigma(grey):
+    model = small_vae(LEARNED).start_at_mean_image(torch.full((3, 1, 28, 28), grey))
+    assert model.pixel_logvar.isfinite()
+    assert model.pixel_logvar.item() < math.log(1e-4)  # yet small
+    assert model.log_likelihood(make_images(3), torch.zeros(3, 2)).isfinite().all()
+
+
+# ── images of any shape ─────────────────────────────────────────────────────────────
+
+
+SHAPES = [(1, 28, 28), (3, 5, 4), (1, 1, 6), (2, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@kinds
+def test_a_vae_takes_and_gives_images_of_its_shape(kind, shape):
+    torch.manual_seed(0)
+    model = VAE(2, hidden_sizes=(5,), image_shape=list(shape), **kind)
+    x, n_pixels = torch.rand(6, *shape, generator=seeded()), math.prod(shape)
+    assert model.image_shape == shape
+    assert linear_sizes(model.trunk) == [(n_pixels, 5)]
+    assert linear_sizes(model.decoder) == [(2, 5), (5, n_pixels)]
+    mu, _ = model.encode(x)
+    assert model(x).shape == model.sample(6, draw_pixels=True).shape == x.shape
+    assert model.decode(mu.expand(3, 6, 2)).shape == (3, 6, *shape)
+    assert model.log_likelihood(x, mu.expand(3, 6, 2)).shape == (3, 6)
+    assert_close(
+        model.log_likelihood(x, mu)[1:2], model.log_likelihood(x[1:2], mu[1:2])
+    )
+    painted = ignore_the_code(model).start_at_mean_image(x)(x)
+    assert_close(painted, x.mean(0).clamp(1e-3, 1 - 1e-3).expand_as(x))
+    history = fit(model, negative_elbo, x, steps=2, quiet=True)
+    assert all(map(math.isfinite, history.losses))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_autoencoder_takes_and_gives_images_of_its_shape(shape):
+    torch.manual_seed(0)
+    model = Autoencoder(2, hidden_sizes=(5,), image_shape=shape)
+    x = torch.rand(6, *shape, generator=seeded())
+    assert model.image_shape == shape
+    assert (model.encode(x).shape, model(x).shape) == ((6, 2), x.shape)
+    before = squared_error(model, x).mean().item()
+    fit(model, squared_error, x, steps=50, lr=0.03, quiet=True)
+    assert squared_error(model, x).mean().item() < before
+
+
+@pytest.mark.parametrize(
+    ("x", "advice"),
+    [
+        (make_images(10).flatten(1), r"\(10, 784\).*reshape\(-1, 1, 28, 28\)"),
+        (make_images(10).squeeze(1), r"\(10, 28, 28\).*reshape\(-1, 1, 28, 28\)"),
+        (make_images(10)[0], r"\(1, 28, 28\).*takes \(N, 1, 28, 28\)"),
+        (torch.rand(4, 3, 28, 28), r"\(4, 3, 28, 28\).*image_shape=\(C, H, W\)"),
+        (torch.rand(4, 1, 32, 32), r"\(4, 1, 32, 32\).*image_shape=\(C, H, W\)"),
+    ],
+)
+def test_images_of_another_shape_are_refused_with_advice(x, advice):
+    for model in (small_vae(BERNOULLI), Autoencoder(2, hidden_sizes=(5,))):
+        with pytest.raises(ValueError, match=advice):
+            model.encode(x)
+
+
 # ── what is refused ─────────────────────────────────────────────────────────────────
 
 
@@ -424,9 +484,9 @@ def test_the_start_at_the_mean_image_is_the_best_picture_that_ignores_the_code()
     [
         ({"likelihood": "normal"}, "likelihood is 'normal': say 'bernoulli' or 'gau"),
         ({"sigma": 0.1}, "a Bernoulli pixel has no sigma: say likelihood='gaussian'"),
-        ({**LEARNED, "sigma": 0.0}, r"sigma is 0\.0: the deviation .* is positive"),
-        ({**LEARNED, "sigma": -1}, "sigma is -1: the deviation of a pixel is positive"),
-        ({**LEARNED, "sigma": math.nan}, "sigma is nan: the deviation"),
+        ({**LEARNED, "sigma": 0.0}, r"sigma is 0\.0: the standard deviation .* is pos"),
+        ({**LEARNED, "sigma": -1}, "sigma is -1: the standard deviation of a pixel"),
+        ({**LEARNED, "sigma": math.nan}, "sigma is nan: the standard deviation"),
     ],
 )
 def test_likelihoods_that_make_no_sense_are_refused(kind, advice):

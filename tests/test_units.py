@@ -1,5 +1,6 @@
 """KL per dimension and active units, on an encoder whose q is known."""
 
+from vae_helpers.densities import gaussian_kl
 from vae_helpers.evaluation import active_units, kl_per_dimension, mean_elbo
 from vae_helpers.models import VAE
 
@@ -25,7 +26,7 @@ class KnownEncoder(nn.Module):
 
 @pytest.fixture
 def known():
-    """Deviations of mu: 2, exactly the root of 0.01, a little more, and 0."""
+    """Standard deviations of mu: 2, exactly the root of 0.01, a little more, and 0."""
     table = torch.tensor([[1.0, 1, 1, 0], [-1, -1, -1, 0]]).repeat(500, 1)
     unbiased = (999 / 1000) ** 0.5
     table = table * unbiased * torch.tensor([2, 0.0999, 0.1001, 0])
@@ -49,11 +50,18 @@ def test_a_unit_is_active_where_the_variance_of_mu_exceeds_the_threshold(known):
 
 
 @pytest.mark.parametrize("function", [kl_per_dimension, active_units])
-def test_unequal_batches_change_nothing_and_one_image_is_too_few(known, function):
+def test_unequal_batches_change_nothing_and_no_images_are_refused(known, function):
     whole = function(known, IDS, batch_size=1000)
     assert_close(function(known, IDS, batch_size=300), whole)
-    with pytest.raises(ValueError, match="at least two"):
-        function(known, IDS[:1])
+    with pytest.raises(ValueError, match="there are no images to evaluate"):
+        function(known, IDS[:0])
+
+
+def test_one_image_has_a_kl_but_no_variance(known):
+    alone = kl_per_dimension(known, IDS[1:2])
+    assert_close(alone.sum().float(), gaussian_kl(*known.encode(IDS[1:2]))[0].detach())
+    with pytest.raises(ValueError, match="active_units needs at least two"):
+        active_units(known, IDS[:1])
 
 
 def test_the_dimensions_add_up_to_the_kl_of_mean_elbo():

@@ -47,12 +47,12 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x|z) of independent Bernoulli pixels with p(ink) = sigmoid(logits).
 
     Shapes: x (B, …) in [0, 1], logits (B, …) or (L, B, …) → (B,) or (L, B), in nats.
-    For grey x it is the mean over all ways to toss x to 0 and 1, not log p of x itself.
+    For grey x it is the mean over all ways to binarize x, not log p of x itself.
     Source: Kingma & Welling (2014), appendix C.1; derived in notebook 00.
     """
-    _refuse_pixels(x)
+    refuse_bad_pixels(x)
     _refuse_bad_event("logits", logits, x)
-    target = x.to(logits.dtype).expand_as(logits)  # tossed pixels may be bool
+    target = x.to(logits.dtype).expand_as(logits)  # binarized pixels may be bool
     error = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return -_sum_event(error, x)
 
@@ -102,10 +102,15 @@ def _refuse_bad_event(name: str, values: Tensor, x: Tensor) -> None:
         )
 
 
-def _refuse_pixels(x: Tensor) -> None:
-    if not ((x >= 0) & (x <= 1)).all():
-        low, high = x.min().item(), x.max().item()
-        raise ValueError(
-            f"pixels range from {low:.8g} to {high:.8g}: a Bernoulli likelihood needs "
-            "them in [0, 1]; divide bytes by 255, and undo any standardization"
-        )
+def refuse_bad_pixels(x: Tensor) -> None:
+    """Raise `ValueError` for pixels that no Bernoulli can have: outside [0, 1], NaN."""
+    if ((x >= 0) & (x <= 1)).all():
+        return
+    if x.isnan().any():
+        raise ValueError("some pixels are NaN, not a number: look where x comes from")
+    low, high = x.min().item(), x.max().item()
+    raise ValueError(
+        f"pixels range from {low:.8g} to {high:.8g}: a Bernoulli likelihood needs "
+        "them in [0, 1]; divide bytes by 255, and undo any standardization, or choose "
+        "a Gaussian likelihood, which takes any finite pixels"
+    )

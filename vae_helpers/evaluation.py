@@ -1,41 +1,29 @@
 """How good is a model? Numbers over a whole test set, each with its error."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from vae_helpers.densities import reparameterize
-from vae_helpers.objectives import elbo, log_importance_weights
-from vae_helpers.quadrature import (
-    Gaps,
-    PerImage,
-    gap_surgery,
-    log_evidence_quadrature,
-)
+from vae_helpers.objectives import LatentModel, elbo, log_importance_weights
 
 import torch
-from torch import Tensor, nn
-
-__all__ = [
-    "Gaps",
-    "MeanElbo",
-    "PerImage",
-    "active_units",
-    "gap_surgery",
-    "iwae_curve",
-    "kl_per_dimension",
-    "log_evidence_importance",
-    "log_evidence_quadrature",
-    "mean_elbo",
-]
+from torch import Tensor
 
 _DECODED = 2048  # images decoded at once: 6 MB of logits, which a cache may hold
+
+
+class PerImage(NamedTuple):
+    """A number for each image, in nats, and the error of each; float64."""
+
+    value: Tensor
+    error: Tensor
 
 
 class MeanElbo(NamedTuple):
     """Means over images in nats per image: elbo = log_px_z − kl.
 
-    `error` is the standard error that the draws of z leave in `elbo` and `log_px_z`;
+    `error` is the standard error that sampling z leaves in `elbo` and `log_px_z`;
     with other images of the same kind they would differ by more.
     """
 
@@ -47,7 +35,7 @@ class MeanElbo(NamedTuple):
 
 @torch.no_grad()
 def mean_elbo(
-    model: nn.Module,
+    model: LatentModel,
     images: Tensor,
     *,
     n_samples: int = 4,
@@ -56,38 +44,38 @@ def mean_elbo(
 ) -> MeanElbo:
     """The mean ELBO of `images` (N, …) and its terms, in nats per image.
 
-    n_samples: draws of z per image, at least two: from their spread comes the error.
+    n_samples: samples of z per image, at least two: the error comes from their spread.
     batch_size: how many images are in work at once; it bounds the memory and does not
         bias the mean when N is no multiple of it.
     The KL term is exact. Source: Kingma & Welling (2014), eq. (10); notebook 04.
     """
     if n_samples < 2:
-        raise ValueError(f"n_samples is {n_samples}: the error needs two draws or more")
-    if len(images) == 0:
-        raise ValueError("there are no images to average over")
-    weights = next(model.parameters())
-    generator = _make_generator(model, seed)
-    log_px_z, kl = [], []
+        raise ValueError(f"n_samples is {n_samples}: the error needs at least two")
+    _refuse_no_images(images)
+    like = _find_like(model, images)
+    generator = torch.Generator(like.device).manual_seed(seed)
+    parts, kl = [], []
     for chunk in images.split(batch_size):
-        x = chunk.to(weights)  # device and dtype
-        draws = [elbo(model, x, generator=generator) for _ in range(n_samples)]
-        log_px_z.append(torch.stack([terms.log_px_z for terms in draws]).double())
-        kl.append(draws[0].kl.double())
-    log_px_z = torch.cat(log_px_z, dim=1)  # (n_samples, N)
-    spread = log_px_z.var(0).mean().item()  # of one draw for one image
-    error = math.sqrt(spread / log_px_z.numel())
+        x = chunk.to(like)  # device and dtype
+        runs = [elbo(model, x, generator=generator) for _ in range(n_samples)]
+        parts.append(torch.stack([terms.log_px_z for terms in runs]).double())
+        kl.append(runs[0].kl.double())
+    log_px_z = torch.cat(parts, dim=1)  # (n_samples, N)
+    variance = log_px_z.var(0).mean().item()  # of one sample for one image
+    error = math.sqrt(variance / log_px_z.numel())
     mean_log_px_z, mean_kl = log_px_z.mean().item(), torch.cat(kl).mean().item()
     return MeanElbo(mean_log_px_z, mean_kl, mean_log_px_z - mean_kl, error)
 
 
 @torch.no_grad()
 def kl_per_dimension(
-    model: nn.Module, images: Tensor, *, batch_size: int = 1000
+    model: LatentModel, images: Tensor, *, batch_size: int = 1000
 ) -> Tensor:
     """What each latent dimension costs: the mean KL of q(z_j|x) to N(0, 1), in nats.
 
-    Shapes: images (N, …) → (D,) float64. The sum is the KL of `mean_elbo`, because q
-    and the prior are both products over the dimensions. Source: notebook 05.
+    Shapes: images (N, …), one or more → (D,) float64. The sum is the KL of
+    `mean_elbo`, because q and the prior are both products over the dimensions.
+    Source: notebook 05.
     """
     mu, logvar = _encode_all(model, images, batch_size)
     return 0.5 * (mu.square() + logvar.expm1() - logvar).mean(0)
@@ -95,7 +83,7 @@ def kl_per_dimension(
 
 @torch.no_grad()
 def active_units(
-    model: nn.Module,
+    model: LatentModel,
     images: Tensor,
     threshold: float = 0.01,
     *,
@@ -103,40 +91,46 @@ def active_units(
 ) -> Tensor:
     """Which latent dimensions say something: the variance of mu_j over images, > 0.01.
 
-    Shapes: images (N, …) → (D,) bool; `.sum()` counts them.
+    Shapes: images (N, …), at least two → (D,) bool; `.sum()` counts them.
     Source: Burda et al. (2016), with their threshold; notebook 05.
     """
+    if len(images) == 1:
+        raise ValueError("one image has no variance: active_units needs at least two")
     mu, _ = _encode_all(model, images, batch_size)
     return mu.var(0) > threshold
 
 
 @torch.no_grad()
 def log_evidence_importance(
-    model: nn.Module,
+    model: LatentModel,
     images: Tensor,
     n_samples: int = 5000,
     *,
     proposal: str = "posterior",
     seed: int = 0,
 ) -> PerImage:
-    """Estimate log p(x) of each image from n_samples draws of z: (N, …) → twice (N,).
+    """Estimate log p(x) of each image from n_samples samples z: (N, …) → twice (N,).
 
-    proposal: "posterior" draws z from q(z|x), as Burda et al. (2016) do for their
-        −L_5000; "prior" draws it from N(0, I).
+    proposal: "posterior" samples z from q(z|x), as Burda et al. (2016) do for their
+        −L_5000; "prior" samples it from N(0, I).
     error: one standard error, from the spread of the weights. It knows only of what
-        was drawn: where the proposal misses a part of the posterior, the estimate is
+        was sampled: where the proposal misses a part of the posterior, the estimate is
         too low by far more. In expectation the value is a lower bound of log p(x).
 
     Memory does not grow with n_samples. Source: Burda et al. (2016), eq. (8);
     notebook 07.
     """
     if n_samples < 2:
-        raise ValueError(f"n_samples is {n_samples}: the error needs two draws or more")
+        raise ValueError(f"n_samples is {n_samples}: the error needs at least two")
+    sample_log_weights = _find_proposal(proposal)
+    like = _find_like(model, images)
+    generator = torch.Generator(like.device).manual_seed(seed)
     results = torch.empty(2, len(images), dtype=torch.double)
-    for x, chunk, draw in _in_chunks(model, images, n_samples, proposal, seed):
+    for chunk in _chunks(images, n_samples):
+        x = images[chunk].to(like)  # device and dtype
         log_sums = torch.full((2, len(x)), -math.inf, dtype=torch.double)
         for n in _pieces(n_samples, _DECODED // len(x)):
-            log_w = draw(n).cpu().double()  # (n, B)
+            log_w = sample_log_weights(model, x, n, generator).cpu().double()  # (n, B)
             both = torch.stack([log_w, 2 * log_w]).logsumexp(1)
             log_sums = torch.logaddexp(log_sums, both)  # log Σ w and log Σ w²
         results[0, chunk] = log_sums[0] - math.log(n_samples)
@@ -147,7 +141,7 @@ def log_evidence_importance(
 
 @torch.no_grad()
 def iwae_curve(
-    model: nn.Module,
+    model: LatentModel,
     images: Tensor,
     sizes: Sequence[int],
     *,
@@ -157,23 +151,27 @@ def iwae_curve(
 ) -> PerImage:
     """The IWAE bound L_K of each image for each K in `sizes`: → twice (len(sizes), N).
 
-    n_samples: draws of z per image, shared by all K: they are cut into n_samples // K
+    n_samples: samples of z per image, shared by all K: they are cut into n_samples // K
         groups, whose bounds are averaged. Without it, four times the largest K.
     error: one standard error, from the spread of the groups; of a single one, NaN.
 
     L_1 is the ELBO, and in expectation L_K rises with K to log p(x). The curve of a few
-    draws need not, so compare within the errors. Source: Burda et al. (2016),
+    samples need not, so compare within the errors. Source: Burda et al. (2016),
     theorem 1; notebook 07.
     """
     if n_samples is None:
         n_samples = 4 * max(sizes, default=0)
     if min(sizes, default=0) < 1 or max(sizes) > n_samples:
         raise ValueError(f"sizes are {list(sizes)}: from 1 to n_samples = {n_samples}")
+    sample_log_weights = _find_proposal(proposal)
+    like = _find_like(model, images)
+    generator = torch.Generator(like.device).manual_seed(seed)
     results = torch.empty(2, len(sizes), len(images), dtype=torch.double)
-    for x, chunk, draw in _in_chunks(model, images, n_samples, proposal, seed):
+    for chunk in _chunks(images, n_samples):
+        x = images[chunk].to(like)  # device and dtype
         log_w = torch.empty(n_samples, len(x), dtype=torch.double)
         for part in log_w.split(_DECODED // len(x)):
-            part.copy_(draw(len(part)))
+            part.copy_(sample_log_weights(model, x, len(part), generator))
         for row, size in enumerate(sizes):
             groups = log_w[: n_samples // size * size].unflatten(0, (-1, size))
             bounds = groups.logsumexp(1) - math.log(size)  # (n_samples // size, B)
@@ -183,36 +181,16 @@ def iwae_curve(
     return PerImage(*results)
 
 
-def _in_chunks(model, images: Tensor, n_samples: int, proposal: str, seed: int):
-    """Yield images as the model wants them, their slice, and what draws log-weights.
+def _chunks(images: Tensor, n_samples: int) -> Iterator[slice]:
+    """Yield slices of the images, so many at a time as can be decoded at once.
 
-    `draw(n)` gives (n, B). Results go into tensors made beforehand: small ones kept
-    between the large ones would stop these from being used again (8 GB in the end).
+    What comes of them goes into tensors made beforehand: small ones kept between the
+    large ones would stop these from being used again (8 GB in the end).
     """
-    if proposal not in ("posterior", "prior"):
-        raise ValueError(f"proposal is {proposal!r}: say 'posterior' or 'prior'")
-    if len(images) == 0:
-        raise ValueError("there are no images to evaluate")
-    weights = next(model.parameters())
-    generator = _make_generator(model, seed)
-    draw = log_importance_weights if proposal == "posterior" else _log_prior_weights
+    _refuse_no_images(images)
     at_once = max(1, _DECODED // n_samples)
     for start in range(0, len(images), at_once):
-        chunk = slice(start, start + at_once)
-        x = images[chunk].to(weights)  # device and dtype
-        yield x, chunk, lambda n, x=x: draw(model, x, n, generator)
-
-
-def _log_prior_weights(
-    model: nn.Module, x: Tensor, n_samples: int, generator: torch.Generator
-) -> Tensor:
-    """log p(x|z) at draws from the prior: (B, …) → (n_samples, B)."""
-    zeros = torch.zeros_like(model.encode(x)[0])
-    return model.log_likelihood(x, reparameterize(zeros, zeros, n_samples, generator))
-
-
-def _make_generator(model: nn.Module, seed: int) -> torch.Generator:
-    return torch.Generator(next(model.parameters()).device).manual_seed(seed)
+        yield slice(start, start + at_once)
 
 
 def _pieces(total: int, at_once: int) -> list[int]:
@@ -221,11 +199,40 @@ def _pieces(total: int, at_once: int) -> list[int]:
     return [at_once] * whole + [rest] * (rest > 0)
 
 
-def _encode_all(model: nn.Module, images: Tensor, batch_size: int):
+def _find_proposal(proposal: str) -> Callable[..., Tensor]:
+    """What samples log-weights: (model, x (B, …), n, generator) → (n, B)."""
+    if proposal == "posterior":
+        return log_importance_weights
+    if proposal == "prior":
+        return _log_prior_weights
+    raise ValueError(f"proposal is {proposal!r}: say 'posterior' or 'prior'")
+
+
+def _log_prior_weights(
+    model: LatentModel, x: Tensor, n_samples: int, generator: torch.Generator
+) -> Tensor:
+    """log p(x|z) at samples of the prior: (B, …) → (n_samples, B)."""
+    zeros = torch.zeros_like(model.encode(x)[0])
+    return model.log_likelihood(x, reparameterize(zeros, zeros, n_samples, generator))
+
+
+def _encode_all(
+    model: LatentModel, images: Tensor, batch_size: int
+) -> tuple[Tensor, Tensor]:
     """mu and logvar of all images, float64: (N, …) → twice (N, D)."""
-    if len(images) < 2:
-        raise ValueError(f"there are {len(images)} images: at least two are needed")
-    weights = next(model.parameters())
-    chunks = [model.encode(chunk.to(weights)) for chunk in images.split(batch_size)]
+    _refuse_no_images(images)
+    like = _find_like(model, images)
+    chunks = [model.encode(chunk.to(like)) for chunk in images.split(batch_size)]
     mu, logvar = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     return mu.double(), logvar.double()
+
+
+def _find_like(model: LatentModel, images: Tensor) -> Tensor:
+    """A tensor on the model's device, of its number type; without weights, `images`."""
+    parameters = getattr(model, "parameters", list)
+    return next(iter(parameters()), images)
+
+
+def _refuse_no_images(images: Tensor) -> None:
+    if len(images) == 0:
+        raise ValueError("there are no images to evaluate")

@@ -9,9 +9,6 @@ from vae_helpers.densities import bernoulli_log_likelihood, gaussian_log_likelih
 import torch
 from torch import Generator, Tensor, nn
 
-IMAGE_SHAPE = (1, 28, 28)
-N_PIXELS = 28 * 28
-
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
     """Linear layers of the given sizes, an activation between any two, none at the end.
@@ -31,6 +28,7 @@ class Autoencoder(nn.Module):
     hidden_sizes: the encoder's hidden layers; the decoder mirrors them. Without any,
         the model is linear and its best reconstruction is PCA's.
     activation: makes the layer between two linear maps, e.g. `nn.ReLU`.
+    image_shape: (C, H, W), which stands below wherever a shape is named.
 
     Source: written in the open in notebook 01.
     """
@@ -41,22 +39,24 @@ class Autoencoder(nn.Module):
         *,
         hidden_sizes: Sequence[int] = (100,),
         activation: Callable[[], nn.Module] = nn.ReLU,
-    ):
+        image_shape: Sequence[int] = (1, 28, 28),
+    ) -> None:
         super().__init__()
-        sizes = [N_PIXELS, *hidden_sizes, latent_dim]
+        self.image_shape = tuple(image_shape)
+        sizes = [math.prod(self.image_shape), *hidden_sizes, latent_dim]
         self.encoder = mlp(sizes, activation)
         self.decoder = mlp(sizes[::-1], activation)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Images (B, 1, 28, 28) → codes (B, D)."""
-        return self.encoder(x.flatten(1))
+        """Images (B, C, H, W) → codes (B, D)."""
+        return self.encoder(_flatten(x, self.image_shape))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Codes (B, D) → images (B, 1, 28, 28); pixels may leave [0, 1] a little."""
-        return self.decoder(z).unflatten(1, IMAGE_SHAPE)
+        """Codes (B, D) → images (B, C, H, W); pixels may leave [0, 1] a little."""
+        return self.decoder(z).unflatten(1, self.image_shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct images: (B, 1, 28, 28) → (B, 1, 28, 28)."""
+        """Reconstruct images: (B, C, H, W) → (B, C, H, W)."""
         return self.decode(self.encode(x))
 
 
@@ -68,8 +68,9 @@ class VAE(nn.Module):
     activation: makes the layer between two linear maps, e.g. `nn.Tanh`.
     likelihood: "bernoulli", each pixel a coin, or "gaussian", each pixel a normal
         density around its mean.
-    sigma: the deviation of the Gaussian pixels, the same for all; without it, it is a
-        parameter that is learned (it starts at 1).
+    sigma: the standard deviation of the Gaussian pixels, the same for all; without it,
+        it is a parameter that is learned (it starts at 1).
+    image_shape: (C, H, W), which stands below wherever a shape is named.
 
     Published variants, the first with D from 2 to 200:
         VAE(D, hidden_sizes=(500,), activation=nn.Tanh)   Kingma & Welling (2014)
@@ -89,11 +90,13 @@ class VAE(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
         likelihood: str = "bernoulli",
         sigma: float | None = None,
-    ):
+        image_shape: Sequence[int] = (1, 28, 28),
+    ) -> None:
         super().__init__()
         _refuse_bad_likelihood(likelihood, sigma)
         self.latent_dim, self.likelihood = latent_dim, likelihood
-        sizes = [N_PIXELS, *hidden_sizes]
+        self.image_shape = tuple(image_shape)
+        sizes = [math.prod(self.image_shape), *hidden_sizes]
         self.trunk = mlp(sizes, activation)
         if hidden_sizes:
             self.trunk.append(activation())
@@ -106,32 +109,35 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def start_at_mean_image(self, images: Tensor) -> "VAE":
-        """Set the output's bias so that an untrained decoder paints the mean image.
+        """Set the output's bias so that an untrained decoder gives the mean image.
 
-        images: (N, 1, 28, 28) in [0, 1]. A sigma to be learned starts at the deviation
-        around that image. Returns the model. Training then starts about where the naive
-        model of notebook 00 ends, as in Burda et al. (2016).
+        images: (N, C, H, W), for Bernoulli pixels in [0, 1]. A sigma to be learned
+        starts at the standard deviation around that image. Returns the model. Training
+        then starts about where the naive model of notebook 00 ends, as in Burda et al.
+        (2016).
         """
         mean = images.mean(0).flatten()
         if self.likelihood == "bernoulli":
-            mean = mean.clamp(1e-3, 1 - 1e-3).logit()  # a finite logit for no ink ever
+            mean = mean.clamp(1e-3, 1 - 1e-3).logit()  # a finite logit where no ink is
         elif self.pixel_logvar.requires_grad:
             variance = (images.flatten(1) - mean).square().mean()
-            self.pixel_logvar.copy_(variance.clamp(min=1e-6).log())  # equal images: 0
-        self.decoder[-1].bias.copy_(mean)
+            self.pixel_logvar.copy_(
+                variance.clamp(min=1e-6).log()
+            )  # equal images: 0, whose log is −∞
+        self.decoder[-1].get_parameter("bias").copy_(mean)
         return self
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar of q(z|x): images (B, 1, 28, 28) → twice (B, D)."""
-        features = self.trunk(x.flatten(1))
+        """mu and logvar of q(z|x): images (B, C, H, W) → twice (B, D)."""
+        features = self.trunk(_flatten(x, self.image_shape))
         return self.to_mu(features), self.to_logvar(features)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits (Bernoulli) or means (Gaussian) of p(x|z): (…, D) → (…, 1, 28, 28)."""
-        return self.decoder(z).unflatten(-1, IMAGE_SHAPE)
+        """Logits (Bernoulli) or means (Gaussian) of p(x|z): (…, D) → (…, C, H, W)."""
+        return self.decoder(z).unflatten(-1, self.image_shape)
 
     def pixel_means(self, z: Tensor) -> Tensor:
-        """The mean picture of p(x|z): (…, D) → (…, 1, 28, 28).
+        """The mean image of p(x|z): (…, D) → (…, C, H, W).
 
         A Gaussian's may leave [0, 1] a little.
         """
@@ -139,7 +145,7 @@ class VAE(nn.Module):
         return output.sigmoid() if self.likelihood == "bernoulli" else output
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) in nats: (B, 1, 28, 28), (B, D) or (L, B, D) → (B,) or (L, B)."""
+        """log p(x|z) in nats: (B, C, H, W), (B, D) or (L, B, D) → (B,) or (L, B)."""
         output = self.decode(z)
         if self.likelihood == "bernoulli":
             return bernoulli_log_likelihood(x, output)
@@ -149,26 +155,37 @@ class VAE(nn.Module):
     def sample(
         self, n: int, *, draw_pixels: bool = False, generator: Generator | None = None
     ) -> Tensor:
-        """Images (n, 1, 28, 28): z from the prior N(0, I), then the mean of p(x|z).
+        """Images (n, C, H, W): z from the prior N(0, I), then the mean of p(x|z).
 
         draw_pixels: draw the image from p(x|z) instead, which is what the model means
             by a sample; for a Bernoulli, pixels of 0 and 1.
         """
         weight = self.to_mu.weight
-        like_weight = {"dtype": weight.dtype, "device": weight.device}
-        z = torch.randn(n, self.latent_dim, generator=generator, **like_weight)
+        z = weight.new_empty(n, self.latent_dim).normal_(generator=generator)
         means = self.pixel_means(z)
         if not draw_pixels:
             return means
         if self.likelihood == "bernoulli":
             return torch.bernoulli(means, generator=generator)
-        eps = torch.randn(means.shape, generator=generator, **like_weight)
+        eps = torch.empty_like(means).normal_(generator=generator)
         return means + (0.5 * self.pixel_logvar).exp() * eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct with the mean of q: (B, 1, 28, 28) → the same; draws nothing."""
+        """Reconstruct with the mean of q: (B, C, H, W) → the same; draws nothing."""
         mu, _ = self.encode(x)
         return self.pixel_means(mu)
+
+
+def _flatten(x: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    """Images (B, C, H, W) → (B, C · H · W); other shapes are refused with advice."""
+    if x.shape[1:] != image_shape:
+        sizes = ", ".join(map(str, image_shape))
+        raise ValueError(
+            f"images have shape {tuple(x.shape)}: this model takes (N, {sizes}); "
+            f"images.reshape(-1, {sizes}) does that for flat pixels, and "
+            "image_shape=(C, H, W) builds a model for images of another shape"
+        )
+    return x.flatten(1)
 
 
 def _refuse_bad_likelihood(likelihood: str, sigma: float | None) -> None:
@@ -177,4 +194,6 @@ def _refuse_bad_likelihood(likelihood: str, sigma: float | None) -> None:
     if likelihood == "bernoulli" and sigma is not None:
         raise ValueError("a Bernoulli pixel has no sigma: say likelihood='gaussian'")
     if sigma is not None and not sigma > 0:
-        raise ValueError(f"sigma is {sigma}: the deviation of a pixel is positive")
+        raise ValueError(
+            f"sigma is {sigma}: the standard deviation of a pixel is positive"
+        )

@@ -1,19 +1,30 @@
 """What the models are trained for: one number per image, shape (B,), in nats.
 
 Sums over pixels and latent dimensions, never means; averaging over images is left to
-the caller. A latent-variable model is anything with two methods:
-
-    encode(x) → (mu, logvar) of q(z|x), each (B, D)
-    log_likelihood(x, z) → log p(x|z): (B, …), (L, B, D) → (L, B)
+the caller. Any `LatentModel` will do, whatever its layers and the shape of its images.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from vae_helpers.densities import gaussian_kl, gaussian_log_likelihood, reparameterize
 
 import torch
 from torch import Tensor, nn
+
+
+class LatentModel(Protocol):
+    """What the objectives need of a model: these two methods; `models.VAE` has them.
+
+    A conditional model takes a third argument in both, such as the labels of x: give
+    the objective a `condition`, and it is handed on. Without one, there is none.
+    """
+
+    def encode(self, x: Tensor, /) -> tuple[Tensor, Tensor]:
+        """mu and logvar of q(z|x): (B, …) → twice (B, D)."""
+
+    def log_likelihood(self, x: Tensor, z: Tensor, /) -> Tensor:
+        """log p(x|z) in nats, summed over pixels: (B, …), (L, B, D) → (L, B)."""
 
 
 class ElboTerms(NamedTuple):
@@ -32,11 +43,17 @@ class LossMeaning(NamedTuple):
 
 
 def squared_error(model: nn.Module, x: Tensor) -> Tensor:
-    """‖x − model(x)‖², summed over pixels: images (B, 1, 28, 28) → (B,).
+    """‖x − model(x)‖², summed over pixels: images (B, …) → (B,).
 
     In squared pixels, not nats. Source: written in the open in notebook 01.
     """
-    return (model(x) - x).square().flatten(1).sum(1)
+    reconstruction = model(x)
+    if reconstruction.shape != x.shape:  # else PyTorch may broadcast one to the other
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and model(x) {tuple(reconstruction.shape)}: "
+            "both must be the same"
+        )
+    return (reconstruction - x).square().flatten(1).sum(1)
 
 
 def explain_loss(
@@ -55,13 +72,14 @@ def explain_loss(
 
     Returns (beta, sigma). Cross-entropy: the line is a multiple of −log p(x|z) +
     beta · KL; there is no sigma (NaN). Squared error: it is a multiple of −ELBO, up to
-    a constant, for Gaussian pixels of deviation `sigma`, in the units of the data; who
-    insists on sigma = 1 has −log p(x|z) + beta · KL instead, where beta = sigma².
-    Source: derived in notebook 04.
+    a constant, for Gaussian pixels of standard deviation `sigma`, in the units of the
+    data; who insists on sigma = 1 has −log p(x|z) + beta · KL instead, where beta =
+    sigma². Source: derived in notebook 04.
     """
     if error not in ("squared", "cross-entropy"):
         raise ValueError(f"error is {error!r}: say 'squared' or 'cross-entropy'")
-    n_pixels, n_latents = (1 if n is None else n for n in (n_pixels, n_latents))
+    n_pixels = 1 if n_pixels is None else n_pixels
+    n_latents = 1 if n_latents is None else n_latents
     if not (a > 0 and b >= 0 and n_pixels >= 1 and n_latents >= 1):
         raise ValueError("a and the sizes must be positive, and b not negative")
     kl_weight = (b / n_latents) / (a / n_pixels)  # per summed error
@@ -72,85 +90,104 @@ def explain_loss(
 
 
 def elbo(
-    model: nn.Module,
+    model: LatentModel,
     x: Tensor,
     n_samples: int = 1,
     generator: torch.Generator | None = None,
+    condition: Tensor | None = None,
 ) -> ElboTerms:
     """The evidence lower bound and its terms; log p(x|z) averaged over n_samples z.
+
+    condition: for a conditional model, what both its methods take as third argument.
 
     The KL term is exact. Shapes: x (B, …) → three times (B,), in nats per image.
     Source: Kingma & Welling (2014), eq. (7) with eq. (10); derived in notebook 02.
     """
-    mu, logvar = model.encode(x)
-    z = reparameterize(mu, logvar, n_samples, generator)
-    log_px_z = _log_px_z(model, x, z).mean(0)
+    mu, logvar, z = _sample_q(model, x, n_samples, generator, condition)
+    log_px_z = _log_px_z(model, x, z, condition).mean(0)
     kl = gaussian_kl(mu, logvar)
     return ElboTerms(log_px_z, kl, log_px_z - kl)
 
 
 def negative_elbo(
-    model: nn.Module,
+    model: LatentModel,
     x: Tensor,
     n_samples: int = 1,
     generator: torch.Generator | None = None,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """−ELBO, to be minimised: (B, …) → (B,), in nats per image. Source: see `elbo`."""
-    return -elbo(model, x, n_samples, generator).elbo
+    return -elbo(model, x, n_samples, generator, condition).elbo
 
 
 def beta_objective(
-    model: nn.Module,
+    model: LatentModel,
     x: Tensor,
     beta: float,
     n_samples: int = 1,
     generator: torch.Generator | None = None,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """−log p(x|z) + beta · KL, to be minimised: (B, …) → (B,). At beta = 1 it is −ELBO.
 
     Source: Higgins et al. (2017), eq. (4).
     """
-    terms = elbo(model, x, n_samples, generator)
+    terms = elbo(model, x, n_samples, generator, condition)
     return beta * terms.kl - terms.log_px_z
 
 
 def iwae_bound(
-    model: nn.Module,
+    model: LatentModel,
     x: Tensor,
     n_samples: int,
     generator: torch.Generator | None = None,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """log of the mean of n_samples importance weights p(x, z)/q(z|x): (B, …) → (B,).
 
     A lower bound of log p(x) in expectation that rises with n_samples; at 1 it is an
     estimate of the ELBO. Source: Burda et al. (2016), eq. (8); derived in notebook 02.
     """
-    log_weights = log_importance_weights(model, x, n_samples, generator)
+    log_weights = log_importance_weights(model, x, n_samples, generator, condition)
     return log_weights.logsumexp(0) - math.log(n_samples)
 
 
 def log_importance_weights(
-    model: nn.Module,
+    model: LatentModel,
     x: Tensor,
     n_samples: int,
     generator: torch.Generator | None = None,
+    condition: Tensor | None = None,
 ) -> Tensor:
-    """log p(x, z) − log q(z|x) at n_samples draws z from q: (B, …) → (n_samples, B).
+    """log p(x, z) − log q(z|x) at n_samples samples z of q: (B, …) → (n_samples, B).
 
     The mean of the weights themselves, not of their logarithms, is an unbiased estimate
     of p(x). Source: Burda et al. (2016), section 3; derived in notebook 02.
     """
-    mu, logvar = model.encode(x)
-    z = reparameterize(mu, logvar, n_samples, generator)
+    mu, logvar, z = _sample_q(model, x, n_samples, generator, condition)
     # The normal density is symmetric in its argument and its mean.
     log_prior = gaussian_log_likelihood(torch.zeros_like(mu), z, 0.0)  # (K, B)
     log_posterior = gaussian_log_likelihood(mu, z, logvar)  # (K, B): log q(z|x)
-    return _log_px_z(model, x, z) + log_prior - log_posterior
+    return _log_px_z(model, x, z, condition) + log_prior - log_posterior
 
 
-def _log_px_z(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x|z) of the model, for each draw and image: (B, …), (L, B, D) → (L, B)."""
-    log_px_z = model.log_likelihood(x, z)
+def _sample_q(
+    model: LatentModel,
+    x: Tensor,
+    n_samples: int,
+    generator: torch.Generator | None,
+    condition: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """q(z|x) and samples of it: (B, …) → mu, logvar (B, D) and z (n_samples, B, D)."""
+    mu, logvar = model.encode(x, *_given(condition))
+    return mu, logvar, reparameterize(mu, logvar, n_samples, generator)
+
+
+def _log_px_z(
+    model: LatentModel, x: Tensor, z: Tensor, condition: Tensor | None
+) -> Tensor:
+    """log p(x|z) of each sample and image: (B, …), (L, B, D) → (L, B)."""
+    log_px_z = model.log_likelihood(x, z, *_given(condition))
     if log_px_z.shape != z.shape[:2]:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, z {tuple(z.shape)} and log_likelihood(x, z)"
@@ -158,3 +195,8 @@ def _log_px_z(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
             "log-likelihood (L, B), summed over all pixels and nothing else"
         )
     return log_px_z
+
+
+def _given(condition: Tensor | None) -> tuple[Tensor, ...]:
+    """The arguments to add, so that models without conditions need not know of them."""
+    return () if condition is None else (condition,)

@@ -10,12 +10,15 @@ from vae_helpers.plots import (
     picture,
     running_mean,
     show_image,
+    to_numpy,
 )
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
 from IPython.display import display
+from matplotlib.image import AxesImage
+from torch import Tensor
 
 
 class TrainingPanel:
@@ -24,7 +27,7 @@ class TrainingPanel:
     Redrawing takes at most about a twentieth of the time. Outside Jupyter it is silent.
     """
 
-    def __init__(self, title: str, steps: int, preview=None):
+    def __init__(self, title: str, steps: int, preview: Tensor | None = None) -> None:
         self.title, self.steps, self.preview = title, steps, preview
         self._started = self._drawn = time.perf_counter()
         self._pause = 0.3
@@ -38,13 +41,16 @@ class TrainingPanel:
         plt.close(self._fig)
         self._curve_ax.set(xlabel="step", ylabel="loss per image", xlim=(0, steps))
         (self._curve,) = self._curve_ax.plot([], [], color=CLASS_COLORS[0])
-        self._image = None
+        self._image: AxesImage | None = None
         self._image_ax.set_axis_off()
 
     def is_due(self) -> bool:
+        """Is it time to redraw?"""
         return time.perf_counter() - self._drawn > self._pause
 
-    def redraw(self, losses: Sequence[float], reconstructions=None) -> None:
+    def redraw(
+        self, losses: Sequence[float], reconstructions: Tensor | None = None
+    ) -> None:
         """Show the state so far, with the time left."""
         began = time.perf_counter()
         done = max(len(losses), 1)
@@ -53,12 +59,16 @@ class TrainingPanel:
         self._drawn = time.perf_counter()
         self._pause = max(0.3, 20 * (self._drawn - began))
 
-    def close(self, losses: Sequence[float], reconstructions=None) -> None:
+    def close(
+        self, losses: Sequence[float], reconstructions: Tensor | None = None
+    ) -> None:
         """Show the last state, which is the same on every run, so without seconds."""
         ended = "done" if len(losses) == self.steps else "stopped"
         self._draw(losses, reconstructions, ended)
 
-    def _draw(self, losses: Sequence[float], reconstructions, state: str) -> None:
+    def _draw(
+        self, losses: Sequence[float], reconstructions: Tensor | None, state: str
+    ) -> None:
         if get_ipython() is None or not losses:
             return
         steps, means = running_mean(losses)
@@ -69,8 +79,8 @@ class TrainingPanel:
         loss = f"loss {means[-1]:.4g}"
         progress = f"step {len(losses):,} of {self.steps:,}"
         self._fig.suptitle(f"{self.title} · {progress} · {loss} · {state}")
-        if reconstructions is not None:
-            self._draw_images(reconstructions)
+        if self.preview is not None and reconstructions is not None:
+            self._draw_images(self.preview, reconstructions)
         alt = f"Training panel of {self.title}: {progress}, {state}, {loss} per image."
         data, metadata = picture(self._fig, alt)
         if self._handle is None:
@@ -78,10 +88,16 @@ class TrainingPanel:
         else:
             self._handle.update(data, metadata=metadata, raw=True)
 
-    def _draw_images(self, reconstructions) -> None:
-        both = (self.preview, reconstructions)
-        tiles = np.vstack([np.hstack(as_images(images)) for images in both])
+    def _draw_images(self, preview: Tensor, reconstructions: Tensor) -> None:
+        tiles = np.vstack([_line_up(preview), _line_up(reconstructions)])
         if self._image is None:
             self._image = show_image(self._image_ax, tiles)
             self._image_ax.set_title("above: originals, below: reconstructions")
         self._image.set_data(tiles)
+
+
+def _line_up(images: Tensor) -> np.ndarray:
+    """Images side by side: (n, C, h, w) → (h, n · w), or (h, n · w, 3) of colours."""
+    if images.ndim == 4 and images.shape[1] == 3:
+        return np.hstack(list(to_numpy(images).transpose(0, 2, 3, 1).clip(0, 1)))
+    return np.hstack(list(as_images(images)))

@@ -1,25 +1,27 @@
-"""One plain training loop over images in memory, with a panel to watch it by."""
+"""One plain training loop with a panel to watch it by."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
+from numbers import Integral
 
-from vae_helpers.models import IMAGE_SHAPE
 from vae_helpers.panel import TrainingPanel
 from vae_helpers.plots import running_mean
 
 import torch
 from torch import Tensor, nn
 
-Objective = Callable[[nn.Module, Tensor], Tensor]
+Objective = Callable[..., Tensor]  # of (model, x) or (model, x, y)
+Batch = tuple[Tensor, ...]  # (x,) or (x, y)
 
 
 class TrainingDivergedError(FloatingPointError):
     """The loss became NaN or infinite. `.history` holds the steps before it."""
 
-    def __init__(self, message: str, history: "History"):
+    def __init__(self, message: str, history: "History") -> None:
         super().__init__(message)
         self.history = history
 
@@ -34,18 +36,16 @@ class History:
 
 
 def pick_device() -> torch.device:
-    """The fastest device this machine has: cuda, else mps, else cpu."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    """The accelerator of this machine, such as cuda or mps; without one, the CPU."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found or torch.device("cpu")
 
 
 def fit(
     model: nn.Module,
     objective: Objective,
-    images: Tensor,
+    images: Tensor | Iterable,
+    labels: Tensor | bool | None = None,
     *,
     steps: int,
     batch_size: int = 128,
@@ -59,36 +59,43 @@ def fit(
     """Train `model` with Adam on random batches; the loop is the one of notebook 01.
 
     objective: `objective(model, x)` gives the loss of each image, shape (B,); its mean
-        over the batch is minimised.
-    images: (N, 1, 28, 28) in [0, 1]; they are moved to the model's device once.
+        over the batch is minimised. With labels, it is `objective(model, x, y)`.
+    images: a tensor (N, …), of any shape that the model takes; it is moved to the
+        model's device once. Or, for data larger than memory, a `DataLoader` or anything
+        else that gives batches x or (x, y) every time it is iterated over.
+    labels: a tensor (N, …), a label for each image; True for those of a loader. Without
+        it, a loader's y are not used.
+    batch_size: of a tensor's batches; those of a loader are as it makes them.
     schedule: "constant", or "one-cycle": the learning rate rises to `lr` over the first
         tenth of the steps, then falls to zero, as in notebook 04 (after Smith & Topin
         2019). It allows a several times larger `lr`; Adam then averages squares over
         about 100 steps instead of 1,000, to keep up.
     seed: decides the order of the images and any noise the objective draws; the global
         random state is left as it was. (Seed the model's weights before you build it.)
-    preview: a few images (n, 1, 28, 28); the panel shows `model(preview)` as it learns.
+        So it does with a `DataLoader` that has no generator of its own, but order and
+        noise are others than for the same images in a tensor.
+    preview: a few images (n, …); the panel shows `model(preview)` as it learns.
     title: names the run in the panel, or in the one line that `quiet=True` prints.
 
     Interrupting the kernel ends training early and returns the history so far; the
     model keeps what it has learned. Raises `TrainingDivergedError` when the loss is NaN
-    or infinite, and `ValueError` for pixels outside [0, 1] or wrong shapes.
+    or infinite, and `ValueError` for pixels that are. Which other pixels are wrong is
+    for the objective to say: a Bernoulli likelihood takes none outside [0, 1].
     """
-    if min(steps, batch_size) < 1:
-        raise ValueError("fit needs at least one step and one image per batch")
-    _refuse_bad_images("images", images)
+    _refuse_bad_count("steps", steps)
+    _refuse_bad_count("batch_size", batch_size)
     if preview is not None:
         _refuse_bad_images("preview", preview)
-    weights = next(model.parameters())
-    device, images = weights.device, images.to(weights)  # device and dtype
+    like = next(model.parameters())  # has the device and the number type to use
+    batches = _find_batches(images, labels, like, batch_size, seed)
     optimizer, scheduler = _make_optimizer(model, lr, schedule, steps)
     history = History()
     panel = None if quiet else TrainingPanel(title, steps, preview)
     started = time.perf_counter()
     try:
-        with _own_random_state(device, seed):
-            for batch in _batches(len(images), batch_size, steps, seed):
-                loss = _mean_loss(objective, model, images[batch.to(device)])
+        with _own_random_state(like.device, seed):
+            for batch in islice(batches, steps):
+                loss = _mean_loss(objective, model, batch)
                 optimizer.zero_grad()
                 loss.backward()
                 _refuse_bad_loss(loss, lr, history)
@@ -108,7 +115,9 @@ def fit(
     return history
 
 
-def _make_optimizer(model: nn.Module, lr: float, schedule: str, steps: int):
+def _make_optimizer(
+    model: nn.Module, lr: float, schedule: str, steps: int
+) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LRScheduler]:
     """Adam and what sets its rate at each step, as notebooks 01 and 04 have them."""
     parameters, rates = model.parameters(), torch.optim.lr_scheduler
     if schedule == "constant":
@@ -117,61 +126,121 @@ def _make_optimizer(model: nn.Module, lr: float, schedule: str, steps: int):
     if schedule == "one-cycle":
         optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99), fused=True)
         rise = 0.1 if steps >= 10 else 0.0  # OneCycleLR divides by 0 at 9 steps
-        options = {"pct_start": rise, "anneal_strategy": "linear"}
-        # It counts the state before the first step as one.
         return optimizer, rates.OneCycleLR(
-            optimizer, lr, steps + 1, cycle_momentum=False, **options
+            optimizer,
+            lr,
+            steps + 1,  # it counts the state before the first step as one
+            pct_start=rise,
+            anneal_strategy="linear",
+            cycle_momentum=False,
         )
     raise ValueError(f"schedule is {schedule!r}: say 'constant' or 'one-cycle'")
 
 
 @contextmanager
 def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Draw from `seed` inside; afterwards the random state is as it was before."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    """Sample from `seed` inside; afterwards the random state is as it was before."""
+    devices = [] if device.type in ("cpu", "meta") else [device]
+    with torch.random.fork_rng(devices, device_type=device.type):
         torch.manual_seed(seed)
         yield
 
 
-def _batches(n_images: int, batch_size: int, steps: int, seed: int):
-    """Yield `steps` index tensors: every image once an epoch, in a new random order."""
+def _find_batches(
+    images: Tensor | Iterable,
+    labels: Tensor | bool | None,
+    like: Tensor,
+    batch_size: int,
+    seed: int,
+) -> Iterator[Batch]:
+    """Batches without end, as `fit` has them; what is wrong is refused at once."""
+    if not isinstance(images, Tensor):
+        _refuse_bad_loader(images, labels)
+        return _repeat(images, bool(labels), like)
+    _refuse_bad_images("images", images)
+    data: Batch = (images.to(like),)  # device and dtype
+    if labels is not None:
+        if not isinstance(labels, Tensor) or len(labels) != len(images):
+            raise ValueError(f"labels must be a tensor with {len(images)} rows")
+        data = (*data, labels.to(like.device))
+    return _shuffle(data, batch_size, seed)
+
+
+def _shuffle(data: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Every image once an epoch, in a new random order each time."""
     generator = torch.Generator().manual_seed(seed)
-    step = 0
-    while step < steps:
-        for batch in torch.randperm(n_images, generator=generator).split(batch_size):
-            if step == steps:
-                return
-            step += 1
-            yield batch
+    n_images, device = len(data[0]), data[0].device
+    while True:
+        order = torch.randperm(n_images, generator=generator)
+        for rows in order.split(int(batch_size)):  # an int of NumPy's will not do
+            rows = rows.to(device)
+            yield tuple(part[rows] for part in data)
 
 
-def _mean_loss(objective: Objective, model: nn.Module, x: Tensor) -> Tensor:
-    losses = objective(model, x)
-    if getattr(losses, "shape", None) != (len(x),):
+def _repeat(loader: Iterable, with_labels: bool, like: Tensor) -> Iterator[Batch]:
+    """The batches of a loader, epoch after epoch, on the device of the model."""
+    while True:
+        batch = None
+        for batch in loader:
+            x, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
+            _refuse_bad_images("a batch of the loader", x)
+            if not with_labels:
+                yield (x.to(like),)
+            elif len(rest) == 1:
+                yield x.to(like), rest[0].to(like.device)
+            else:
+                raise ValueError("with labels=True, a loader must give batches (x, y)")
+        if batch is None:
+            raise ValueError(
+                "the loader gave no batch, so there is nothing to train on"
+            )
+
+
+def _mean_loss(objective: Objective, model: nn.Module, batch: Batch) -> Tensor:
+    losses, n = objective(model, *batch), len(batch[0])
+    if getattr(losses, "shape", None) != (n,):
         is_tensor = isinstance(losses, Tensor)
         got = f"shape {tuple(losses.shape)}" if is_tensor else f"a {type(losses)}"
         raise ValueError(
             f"the objective returned {got} for "
-            f"a batch of {len(x)} images: return one number per image, shape "
-            f"({len(x)},), summed over pixels and not averaged over the batch"
+            f"a batch of {n} images: return one number per image, shape "
+            f"({n},), summed over pixels and not averaged over the batch"
         )
     return losses.mean()
+
+
+def _refuse_bad_count(name: str, value: int) -> None:
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}: it must be a whole number, an int")
+    if value < 1:
+        raise ValueError(f"{name} is {value}: it must be at least 1")
+
+
+def _refuse_bad_loader(loader: Iterable, labels: Tensor | bool | None) -> None:
+    if not isinstance(loader, Iterable) or hasattr(loader, "__array__"):
+        raise TypeError(f"images is a {type(loader)}: make it a torch tensor")
+    if isinstance(loader, Iterator):
+        raise TypeError(
+            "images can be iterated over only once: give a list of batches, or a "
+            "DataLoader"
+        )
+    if isinstance(labels, Tensor):
+        raise TypeError("the labels of a loader come with its batches: say labels=True")
 
 
 def _refuse_bad_images(name: str, images: Tensor) -> None:
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} is a {type(images)}: make it a torch tensor")
-    if tuple(images.shape[1:]) != IMAGE_SHAPE or len(images) == 0:
+    if images.ndim < 2 or len(images) == 0:
         raise ValueError(
-            f"{name} has shape {tuple(images.shape)}: fit needs (N, 1, 28, 28) with at "
-            f"least one image; {name}.reshape(-1, 1, 28, 28) does that for flat pixels"
+            f"{name} has shape {tuple(images.shape)}: fit needs (N, …), such as "
+            "(N, 1, 28, 28), with at least one image"
         )
-    low, high = images.min().item(), images.max().item()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"the pixels of {name} range from {low:.3g} to {high:.3g}: fit needs them "
-            "in [0, 1]; divide bytes by 255, and undo any standardization"
-        )
+    low, high = images.min().item(), images.max().item()  # NaN if any pixel is
+    if math.isnan(low):
+        raise ValueError(f"some pixels of {name} are NaN: look where they come from")
+    if math.isinf(low) or math.isinf(high):
+        raise ValueError(f"the pixels of {name} range from {low} to {high}, not finite")
 
 
 def _refuse_bad_loss(loss: Tensor, lr: float, history: History) -> None:

@@ -6,6 +6,7 @@ The browser's half is `explorer.js`; `browser.py` sends it the weights.
 import math
 from collections.abc import Callable, Sequence
 
+from vae_helpers.exact import posterior_grid
 from vae_helpers.explorers.base import (
     Explorer,
     Numbers,
@@ -14,14 +15,13 @@ from vae_helpers.explorers.base import (
     pack_decoder,
     pack_floats,
 )
-from vae_helpers.models import IMAGE_SHAPE, VAE, Autoencoder
+from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.plots import (
     CLASS_COLORS,
     latent_scatter,
     show_image,
     to_numpy,
 )
-from vae_helpers.posterior import posterior_grid
 
 import numpy as np
 import torch
@@ -321,7 +321,7 @@ def _read_image(x: Tensor, weight: Tensor) -> Tensor:
     x = torch.as_tensor(x)
     if x.ndim == 4 and len(x) == 1:
         x = x[0]
-    if x.shape != IMAGE_SHAPE:
+    if x.shape != (1, 28, 28):
         raise ValueError(
             f"x has shape {tuple(x.shape)}: it must be one image, (1, 28, 28)"
         )
