@@ -4,10 +4,12 @@ A notebook calls `use_style()` once and shows each figure with `show(fig, alt=�
 """
 
 import base64
+import contextlib
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,7 +41,7 @@ COLORS = {
 POSTERIOR_SHADES = LinearSegmentedColormap.from_list(
     "posterior", ["white", COLORS["posterior"], "#0a3328"]
 )
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.prop_cycle": plt.style.library["petroff10"]["axes.prop_cycle"],
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -63,13 +65,20 @@ def use_style() -> None:
 def to_png(fig: Figure) -> bytes:
     """Render a figure, whatever backend is active, in 256 colours to keep it small."""
     canvas = FigureCanvasAgg(fig)
-    with warnings.catch_warnings():  # a title may have signs that the font lacks
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    with ignore_missing_glyphs():
         canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     with io.BytesIO() as buffer:
         pixels.quantize(256).save(buffer, format="png", optimize=True)
         return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def ignore_missing_glyphs() -> Iterator[None]:
+    """Draw without a warning where a text has signs that matplotlib's font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def picture(fig_or_png: Figure | bytes, alt: str) -> tuple[dict, dict]:
@@ -146,18 +155,22 @@ def tile(images: ArrayLike, n_columns: int, *, gap: int = 0) -> np.ndarray:
     return grid[0].numpy() if is_grey else grid.movedim(0, -1).numpy()
 
 
-def show_image(ax: Axes, image: ArrayLike, **options: object) -> AxesImage:
+def show_image(
+    ax: Axes,
+    image: ArrayLike,
+    extent: tuple[float, float, float, float] | None = None,
+) -> AxesImage:
     """Draw one image without ticks, grey from 0 white to 1 black; returns the artist.
 
     image: (H, W), (1, H, W) or, in colour, (3, H, W) or (H, W, 3).
-    options: those of matplotlib's `imshow`, such as `extent`.
+    extent: left, right, bottom and top, in the units of the axes.
     """
     pixels = np.squeeze(to_numpy(image))
     if pixels.ndim == 3 and pixels.shape[-1] != 3:
         pixels = np.moveaxis(pixels, 0, -1)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    return ax.imshow(pixels, vmin=0, vmax=1, cmap="gray_r", **options)
+    return ax.imshow(pixels, vmin=0, vmax=1, cmap="gray_r", extent=extent)
 
 
 def as_images(images: ArrayLike) -> np.ndarray:
@@ -230,7 +243,7 @@ def heatmap(
     ax.tick_params(length=0)
     ax.set_title(title)
     ax.figure.colorbar(shades, ax=ax, label=unit)
-    return ax.figure
+    return ax.figure  # type: ignore[return-value]
 
 
 # ── the latent plane ────────────────────────────────────────────────────────────────
@@ -255,8 +268,9 @@ def latent_scatter(
         _, ax = plt.subplots(figsize=(6.2, 5.8))
     classes = [int(label) for label in np.unique(labels)]
     for label in classes:
-        color = CLASS_COLORS[label % 10]
-        ax.scatter(*codes[labels == label].T, s=6, color=color, alpha=0.5, linewidths=0)
+        z1, z2 = codes[labels == label].T
+        look = {"s": 6, "color": CLASS_COLORS[label % 10], "linewidths": 0}
+        ax.scatter(z1, z2, alpha=0.5, **look)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
     if legend:
@@ -268,13 +282,14 @@ def latent_scatter(
 def _add_numerals(
     ax: Axes, medians: np.ndarray, classes: Sequence[int], crosses: np.ndarray
 ) -> None:
-    size = ax.get_window_extent().size / ax.figure.dpi * 72  # points
+    size = np.array(ax.get_window_extent().size) / ax.figure.dpi * 72  # points
     unit = min(size / np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]))
-    places = spread_apart(medians, 24 / unit, clear_of=crosses, berth=26 / unit)
+    places = spread_apart(medians, 18 / unit, clear_of=crosses, berth=20 / unit)
     for place, label in zip(places, classes, strict=True):
         color = CLASS_COLORS[label % 10]
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2}
-        ax.text(*place, str(label), ha="center", va="center", bbox=box, zorder=4)
+        x, y = place
+        ax.text(x, y, str(label), ha="center", va="center", bbox=box, zorder=4)
 
 
 def spread_apart(
@@ -338,14 +353,13 @@ def posterior_map(
     log_joint, z1, z2 = to_numpy(log_joint), to_numpy(z1), to_numpy(z2)
     if ax is None:
         _, ax = plt.subplots(figsize=(4.8, 4.8))
-    edges = [
-        z[end] + side * (z[1] - z[0]) / 2
-        for z in (z1, z2)
-        for end, side in ((0, -1), (-1, 1))
-    ]
-    shades = np.exp((log_joint - log_joint.max()) / 2)
-    look = {"origin": "lower", "cmap": POSTERIOR_SHADES, "vmin": 0, "vmax": 1}
-    ax.imshow(shades, extent=edges, **look)
+    half1, half2 = (z1[1] - z1[0]) / 2, (z2[1] - z2[0]) / 2
+    ax.imshow(
+        np.exp((log_joint - log_joint.max()) / 2),
+        origin="lower",
+        cmap=POSTERIOR_SHADES,
+        extent=(z1[0] - half1, z1[-1] + half1, z2[0] - half2, z2[-1] + half2),
+    )
     rows, columns = np.nonzero(log_joint > log_joint.max() - 5)
     corners = [np.stack([z1[columns], z2[rows]], axis=1)]
     if mu is not None and sigma is not None:
@@ -399,9 +413,10 @@ def add_ellipses(
 ) -> None:
     """Outline N(mu, diag sigma²) at n_sigma standard deviations: mu, sigma (N, 2)."""
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8, **style}
-    mu, sizes = to_numpy(mu), 2 * n_sigma * to_numpy(sigma)
+    mu, (widths, heights) = to_numpy(mu), 2 * n_sigma * to_numpy(sigma).T
+    angles = np.zeros(len(mu))
     outlines = EllipseCollection(
-        *sizes.T, np.zeros(len(mu)), units="xy", offsets=mu, transOffset=ax.transData
+        widths, heights, angles, units="xy", offsets=mu, transOffset=ax.transData
     )
     outlines.set(**style)
     ax.add_collection(outlines)

@@ -24,11 +24,13 @@ class Numbers(traitlets.TraitType):
     limits: explorer → (lowest, highest) of each number, which also says how many.
     """
 
-    def __init__(self, limits: Callable[[Any], Limits]):
+    def __init__(self, limits: Callable[[Any], Limits]) -> None:
         super().__init__(default_value=[])
         self._limits = limits
 
-    def validate(self, owner: Any, value: ArrayLike) -> list[float]:
+    def validate(
+        self, owner: traitlets.HasTraits | None, value: ArrayLike
+    ) -> list[float]:
         """The value as a list, or a `TraitError` that says what is wrong."""
         low, high = np.transpose(self._limits(owner))
         try:
@@ -91,9 +93,9 @@ class Explorer(anywidget.AnyWidget):
     def _draw_still(self) -> Figure:
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **kwargs: dict) -> tuple[dict, dict]:
         """The live widget, and the still picture for viewers without JavaScript."""
-        live, _ = super()._repr_mimebundle_(**kwargs)
+        live, _ = super()._repr_mimebundle_(**kwargs) or ({}, {})
         data, metadata = picture(self.png, self._alt)
         return {**live, **data}, metadata
 

@@ -62,7 +62,7 @@ class LatentExplorer(Explorer):
         slider_names: Sequence[str] | None = None,
         limits: tuple[float, float] | None = None,
         alt: str = "",
-    ):
+    ) -> None:
         decoder = pack_decoder(model)
         n_latents = self.n_latents = decoder["layers"][0]["n_in"]
         names = list(slider_names or _name_dimensions(n_latents))
@@ -96,16 +96,16 @@ class LatentExplorer(Explorer):
         }
         if self._codes is not None and n_latents == 2:
             setup["codes"], setup["classes"] = pack_codes(self._codes, self._labels)
-        self._setup = setup
+        self._setup = dict(setup)
 
     @property
     def image(self) -> np.ndarray:
-        """What `z` decodes to, by PyTorch: (H, W) or, in colour, (H, W, 3), in [0, 1]."""
+        """What `z` decodes to, by PyTorch, in [0, 1]: (H, W), in colour (H, W, 3)."""
         return as_images(self._decode([self.z]))[0]
 
     def _draw_still(self) -> Figure:
         if self.n_latents == 2:
-            fig = Figure(figsize=(8, 4.4), layout="constrained")
+            fig = Figure(figsize=(8, 4.4), layout="compressed")
             plane, frame = fig.subplots(1, 2)
             self._draw_plane(plane)
         else:
@@ -123,12 +123,13 @@ class LatentExplorer(Explorer):
         if self._setup["background"] == "manifold":
             extent = (*ends[0], *ends[1])
             show_image(plane, tile_plane(self._decode, ends), extent=extent)
-        elif self._labels is not None:
+        elif self._codes is not None and self._labels is not None:
             latent_scatter(
                 self._codes, self._labels, title="", ax=plane, clear_of=[self.z]
             )
         elif self._codes is not None:
-            plane.scatter(*self._codes.T, s=6, color=CLASS_COLORS[0], linewidths=0)
+            z1, z2 = self._codes.T
+            plane.scatter(z1, z2, s=6, color=CLASS_COLORS[0], linewidths=0)
         plane.plot(*self.z, "X", c="black", mec="white", ms=13, zorder=9)
         plane.set(xlim=ends[0], ylim=ends[1])
         plane.set_aspect("equal", adjustable="box")

@@ -141,7 +141,7 @@ def pack_decoder(model: nn.Module) -> DecoderSetup:
 
 def freeze_decoder(model: nn.Module) -> Callable[[ArrayLike], np.ndarray]:
     """Points (n, D) → images (n, C, H, W) in [0, 1], with the weights of now."""
-    decoder: nn.Module = copy.deepcopy(model.decoder).cpu().float()  # type: ignore[arg-type, operator, union-attr]
+    decoder = copy.deepcopy(model.get_submodule("decoder")).cpu().float()
     shape, is_bernoulli = image_shape(model), _is_bernoulli(model)
 
     @torch.no_grad()

@@ -54,7 +54,7 @@ class PosteriorExplorer(Explorer):
         window: tuple[float, float, float] | None = None,
         title: str = "",
         alt: str = "",
-    ):
+    ) -> None:
         if not isinstance(model, VAE) or model.latent_dim != 2:
             raise TypeError("PosteriorExplorer needs a VAE with two latent dimensions")
         decoder, self._decode = pack_decoder(model), freeze_decoder(model)
@@ -94,7 +94,7 @@ class PosteriorExplorer(Explorer):
             "encoder": encoder,
             "best": best,
         }
-        self._setup = setup
+        self._setup = dict(setup)
 
     @property
     def image(self) -> np.ndarray:
@@ -116,7 +116,7 @@ class PosteriorExplorer(Explorer):
     def _starts(self) -> list[tuple[list, list]]:
         """Where the climb to the best Gaussian begins: the encoder, and the summit."""
         z1, z2 = self.grid.axes()
-        row, column = divmod(self._log_joint.argmax().item(), len(z1))
+        row, column = divmod(int(self._log_joint.argmax()), len(z1))
         summit = [z1[column].item(), z2[row].item()]
         _, widest = self.grid.sigma_limits
         return [
