@@ -30,20 +30,14 @@ def own_style():
 
 @pytest.fixture
 def displayed(monkeypatch):
-    """The (data, metadata) of all that is displayed, as a kernel would send it."""
+    """The (data, metadata) of all that `show` displays."""
     shown = []
 
-    class Handle:
-        def update(self, data, *, metadata, raw):
-            assert raw
-            shown.append((data, metadata))
-
-    def display(data, *, metadata, raw, display_id=False):
-        Handle().update(data, metadata=metadata, raw=raw)
-        return Handle()
+    def display(data, *, metadata, raw):
+        assert raw
+        shown.append((data, metadata))
 
     monkeypatch.setattr(plots, "display", display)
-    monkeypatch.setattr(plots, "get_ipython", object)
     return shown
 
 
@@ -318,45 +312,6 @@ def test_ellipses_on_empty_axes_bring_their_centres_into_view():
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     assert x0 <= 50 < 60 <= x1
     assert y0 <= 70 < 90 <= y1
-
-
-# ── the panel that `fit` shows ──────────────────────────────────────────────────────
-
-
-def test_the_panel_shows_originals_above_reconstructions(displayed):
-    for original, reconstruction in [(1, 0), (0, 1)]:
-        panel = plots.TrainingPanel("demo", 3, images_of(original))
-        panel.close([3.0, 2.0, 1.0], images_of(reconstruction))
-    (upper,), (lower,) = (dark_squares(data["image/png"]) for data, _ in displayed)
-    assert upper[0] < lower[0] - 20
-    assert upper[1] == pytest.approx(lower[1], abs=2)
-
-
-def test_the_panel_says_what_it_shows_in_alternative_text(displayed):
-    panel = plots.TrainingPanel("demo", 4)
-    panel.redraw([3.0, 2.0])
-    panel.close([3.0, 2.0, 1.5, 1.0])
-    during, after = (metadata["image/png"]["alt"] for _, metadata in displayed)
-    for state in ("demo", "step 2 of 4", "s left", "loss 2.5"):
-        assert state in during
-    for state in ("demo", "step 4 of 4", "done"):
-        assert state in after
-    assert " left" not in after
-
-
-def test_the_panel_leaves_no_figure_open_and_no_style_behind(displayed):
-    before = dict(plt.rcParams)
-    plots.TrainingPanel("demo", 2).close([2.0, 1.0])
-    assert plt.get_fignums() == []
-    assert dict(plt.rcParams) == before
-
-
-def test_outside_jupyter_the_panel_is_silent(capfd):
-    panel = plots.TrainingPanel("demo", 2, images_of(1))
-    panel.redraw([1.0], images_of(1))
-    panel.close([1.0, 2.0], images_of(1))
-    assert capfd.readouterr() == ("", "")
-    assert plt.get_fignums() == []
 
 
 def test_heatmap_writes_every_number_where_its_labels_say():

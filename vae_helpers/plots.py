@@ -62,23 +62,23 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
-def to_png(fig: Figure) -> bytes:
-    """Render a figure, whatever backend is active, in 256 colours to keep it small."""
-    canvas = FigureCanvasAgg(fig)
-    with ignore_missing_glyphs():
-        canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    with io.BytesIO() as buffer:
-        pixels.quantize(256).save(buffer, format="png", optimize=True)
-        return buffer.getvalue()
-
-
 @contextlib.contextmanager
 def ignore_missing_glyphs() -> Iterator[None]:
     """Draw without a warning where a text has signs that matplotlib's font lacks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
+
+
+@ignore_missing_glyphs()
+def to_png(fig: Figure) -> bytes:
+    """Render a figure, whatever backend is active, in 256 colours to keep it small."""
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    with io.BytesIO() as buffer:
+        pixels.quantize(256).save(buffer, format="png", optimize=True)
+        return buffer.getvalue()
 
 
 def picture(fig_or_png: Figure | bytes, alt: str) -> tuple[dict, dict]:

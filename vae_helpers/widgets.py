@@ -57,7 +57,7 @@ class SliderDemo(ipywidgets.VBox):
         self._artists = self._call_update()
         self._canvas, self._background = _draw_background(fig, self._artists)
         width, height = self._canvas.get_width_height()
-        # With both sizes known nothing jumps; in a narrow cell it shrinks in proportion.
+        # With both sizes known nothing jumps; narrow cells shrink it in proportion.
         self._view = ipywidgets.Image(format="png", width=width, height=height)
         self._message = ipywidgets.HTML()
         spoken = _Spoken(alt=alt, names=list(ranges))
@@ -92,12 +92,12 @@ class SliderDemo(ipywidgets.VBox):
             raise TypeError("update must return the artists that it changes, as a list")
         return list(artists)
 
+    @ignore_missing_glyphs()
     def _draw(self) -> None:
         """Put the moving artists on the stored background and show the result."""
         self._canvas.restore_region(self._background)
-        with ignore_missing_glyphs():
-            for artist in sorted(self._artists, key=Artist.get_zorder):
-                self._fig.draw_artist(artist)
+        for artist in sorted(self._artists, key=Artist.get_zorder):
+            self._fig.draw_artist(artist)
         pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
         with io.BytesIO() as buffer:
             pixels.save(buffer, format="png", compress_level=1)
@@ -131,7 +131,7 @@ class _Spoken(anywidget.AnyWidget):
     export default { render };
     """
     alt = traitlets.Unicode().tag(sync=True)
-    names = traitlets.List().tag(sync=True)
+    names: traitlets.List = traitlets.List().tag(sync=True)
 
 
 def _slider(
@@ -148,16 +148,15 @@ def _slider(
     return kind(start, min=low, max=high, step=step, description=name, **look)
 
 
+@ignore_missing_glyphs()
 def _draw_background(
     fig: Figure, moving: list[Artist]
 ) -> tuple[FigureCanvasAgg, object]:
     """A canvas for `fig` and its pixels without the artists that move."""
     canvas = FigureCanvasAgg(fig)
-    with ignore_missing_glyphs():
-        canvas.draw()  # once with everything in place, so that the layout has room for it
+    canvas.draw()  # once with everything in place, so that the layout has room for it
     fig.set_layout_engine("none")
     for artist in moving:
         artist.set_animated(True)  # left out of the background
-    with ignore_missing_glyphs():
-        canvas.draw()
+    canvas.draw()
     return canvas, canvas.copy_from_bbox(fig.bbox)
