@@ -553,7 +553,7 @@ def test_each_of_ten_sliders_moves_its_own_explorer(page):
 
 
 def test_each_move_is_drawn_before_the_next_and_python_ends_at_the_last(page):
-    """No wait for the kernel, no jump back; scripts/benchmark_explorers.py has times."""
+    """No wait for the kernel, no jump back; benchmark_explorers.py measures times."""
     press_on_map(page, 219, 181)
     faults = page.evaluate(
         """async () => {
