@@ -165,7 +165,7 @@ function logNormal(z, mu, sigma) {
  * The exact posterior as shades, and the prior's rings where they pass.
  * @type {(plane: Plane, setup: PosteriorSetup) => void}
  */
-function paintPosterior(plane, { grid, log_px_z, window: range, colors, shades }) {
+function paintPosterior(plane, { grid, log_px_z, window: range, colors, shades, encoder }) {
   const { low, step, n } = grid;
   const logLikelihood = floatsOf(log_px_z);
   const [left, bottom] = range.map(([edge], d) => Math.round((edge - low[d]) / step));
@@ -192,17 +192,26 @@ function paintPosterior(plane, { grid, log_px_z, window: range, colors, shades }
     strokeRings(context, plane.toPixels([0, 0]), plane.scale, 4);
     context.setLineDash([]);
   });
-  paintInset(plane, range, colors);
+  const peak = logJoint.indexOf(highest);
+  const cell = plane.box[2] / size; // in pixels
+  const summit = [plane.box[0] + (peak % size) * cell, plane.box[1] + (peak / size) * cell];
+  paintInset(plane, range, colors, [summit, plane.toPixels(encoder.mu)]);
 }
 
 /**
- * Where the window lies in the prior's plane: a small chart in the corner.
- * @type {(plane: Plane, range: Interval[], colors: Record<string, string>) => void}
+ * Where the window lies in the prior's plane: a small chart in the corner that is
+ * farthest from what must be seen.
+ * @type {(plane: Plane, range: Interval[], colors: Record<string, string>, seen: Point[]) => void}
  */
-function paintInset({ background: context, box }, [[left, right], [bottom, top]], colors) {
+function paintInset({ background: context, box }, [[left, right], [bottom, top]], colors, seen) {
   const size = 76;
+  const [x1, x2] = [box[0] + size / 2 + 6, box[0] + box[2] - size / 2 - 6];
+  const [y1, y2] = [box[1] + size / 2 + 6, box[1] + box[3] - size / 2 - 22];
+  /** @param {Point} corner */
+  const room = ([a, b]) => Math.min(...seen.map((place) => Math.hypot(place[0] - a, place[1] - b)));
+  const [x, y] = [[x2, y1], [x1, y1], [x2, y2], [x1, y2]].reduce(
+    (best, corner) => (room(corner) > room(best) ? corner : best));
   const reach = Math.max(3.5, ...[left, right, bottom, top].map(Math.abs)) * 1.05;
-  const [x, y] = [box[0] + box[2] - size / 2 - 6, box[1] + size / 2 + 6];
   const scale = size / 2 / reach;
   context.fillStyle = "rgba(255, 255, 255, 0.85)";
   [context.strokeStyle, context.lineWidth] = [FAINT, 1];
