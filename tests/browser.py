@@ -17,8 +17,11 @@ from save_notebooks import METADATA
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = "no Chromium" if CHROMIUM is None else ""
 try:
-    from playwright.sync_api import TimeoutError, sync_playwright
+    from playwright.sync_api import TimeoutError, expect, sync_playwright
+
+    expect.set_options(timeout=30_000)
 except ImportError:
+    expect = None
     MISSING = "playwright is not installed: pip install -e '.[browser]'"
 
 skip_without_browser = pytest.mark.skipif(
@@ -62,7 +65,7 @@ def jupyterlab(folder: Path):
         server.wait(20)
 
 
-def wait_for(url, server, seconds=60):
+def wait_for(url, server, seconds=180):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert server.poll() is None, "JupyterLab ended"
@@ -72,7 +75,7 @@ def wait_for(url, server, seconds=60):
     raise AssertionError("JupyterLab did not answer")
 
 
-def run_cell(page, shown, index=0, seconds=90):
+def run_cell(page, shown, index=0, seconds=180):
     """Press Control + Enter, again if JupyterLab was not yet ready to hear it.
 
     shown: what the cell shows, a locator.
@@ -89,7 +92,8 @@ def run_cell(page, shown, index=0, seconds=90):
     assert shown.count()
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=30):
+    """For what Playwright's `expect` does not know, such as pixels."""
     deadline = time.monotonic() + seconds
     while not (done := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,5 +1,7 @@
 """Models for the tests of the explorers: untrained, but with images that change."""
 
+import math
+
 from vae_helpers.models import VAE, Autoencoder
 
 import torch
@@ -28,3 +30,15 @@ def make_model(name, seed=0):
                 if isinstance(layer, nn.Linear):
                     layer.weight.mul_(0.1 if name == "linear" else 2.5)
         return model
+
+
+def make_model_of_shape(shape, seed=0):
+    """A VAE of two latent dimensions whose images are (channels, height, width)."""
+    model = make_model("relu", seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model.decoder = nn.Sequential(nn.Linear(2, math.prod(shape)))
+        with torch.no_grad():
+            model.decoder[0].weight.mul_(4)
+    model.image_shape = shape
+    return model

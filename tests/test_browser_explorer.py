@@ -6,30 +6,32 @@ Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
-import vae_helpers
 from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
-from vae_helpers.explorers.base import pack_decoder, to_base64
-from vae_helpers.plots import CLASS_COLORS
+from vae_helpers.explorers.packing import pack_decoder, to_base64
+from vae_helpers.explorers.page import SCRIPT
+from vae_helpers.plots import CLASS_COLORS, COLORS, spread_apart
 
 import numpy as np
 import pytest
 import torch
 from browser import (
     chromium,
+    expect,
     jupyterlab,
     run_cell,
     skip_without_browser,
     wait_until,
     write_notebook,
 )
-from explorer_models import MODELS, make_model
+from explorer_models import MODELS, make_model, make_model_of_shape
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 pytestmark = skip_without_browser
-MODULE = Path(vae_helpers.__file__).with_name("explorer.js")
+MODULE = f"{SCRIPT}\nexport {{ makeDecoder, makeMeter, spreadApart }};"
 CELLS = [
     """
 import sys
@@ -62,7 +64,7 @@ def browser():
 def script(browser):
     """An empty page that can call the module's functions: `script(body, argument)`."""
     page = browser.new_page()
-    code = base64.b64encode(MODULE.read_bytes()).decode()
+    code = base64.b64encode(MODULE.encode()).decode()
     address = f"data:text/javascript;base64,{code}"
 
     def call(body, argument):
@@ -94,6 +96,27 @@ def test_the_browser_decodes_what_python_decodes(script, name):
     expected = means.clamp(0, 1).flatten(1).numpy()
     assert np.abs(np.array(images) - expected).max() < 0.5 / 255
     assert expected.std(axis=0).max() > 0.05  # the images do differ
+
+
+def test_numerals_step_aside_for_each_other_and_the_cross(script):
+    homes = np.random.default_rng(0).normal((200, 180), 25, (10, 2))
+    cross, box = homes[3], [46, 8, 346, 346]
+    places = script(
+        "(module, [homes, cross, box]) =>"
+        " module.spreadApart(homes, 25, cross, 30, box)",
+        [homes.tolist(), cross.tolist(), box],
+    )
+    gaps = np.linalg.norm(np.array(places)[:, None] - places, axis=-1)
+    assert gaps[np.triu_indices(10, 1)].min() > 24
+    assert np.linalg.norm(places - cross, axis=1).min() > 29
+    expected = spread_apart(homes, 25, clear_of=cross, berth=30)  # as in the figures
+    np.testing.assert_allclose(places, expected, atol=1e-6)
+    outside = script(
+        "(module, [homes, cross, box]) =>"
+        " module.spreadApart(homes, 25, cross, 30, box)",
+        [[[0, 0], [500, 200]], cross.tolist(), box],
+    )
+    assert outside == [[46 + 12.5, 8 + 12.5], [392 - 12.5, 200]]
 
 
 @pytest.mark.parametrize("name", ["relu", "linear"])
@@ -152,24 +175,24 @@ def open_page(browser, path, **options):
 
 
 def pixels(page, index=-1, picture=".vae-picture canvas"):
-    """What a picture's canvas shows, 0 black to 255 white: (28, 28)."""
-    values = (
-        page.locator(picture)
-        .all()[index]
-        .evaluate(
-            """(canvas) => Array.from(canvas.getContext('2d').getImageData(
-            0, 0, canvas.width, canvas.height).data).filter((_, i) => i % 4 == 0)"""
-        )
+    """What a picture's canvas shows, 0 black to 255 white: (height, width, 3)."""
+    found = page.locator(picture).all()[index]
+    width, height, values = found.evaluate(
+        """(canvas) => [canvas.width, canvas.height,
+            Array.from(canvas.getContext('2d').getImageData(
+                0, 0, canvas.width, canvas.height).data)]"""
     )
-    return np.array(values).reshape(28, 28)
+    return np.array(values).reshape(height, width, 4)[:, :, :3]
 
 
 def shows(page, image):
-    return np.abs(pixels(page) / 255 - (1 - image)).max() <= 1 / 255
+    """Whether the last picture is this one: (H, W) as ink, (H, W, 3) in colour."""
+    expected = image if image.ndim == 3 else 1 - image[:, :, None]
+    return np.abs(pixels(page) / 255 - expected).max() <= 1 / 255
 
 
 def read_out(page):
-    return page.locator(".vae-readout").first.inner_text()
+    return page.locator(".vae-readout").first
 
 
 def press_on_map(page, x, y, index=0):
@@ -197,12 +220,27 @@ def test_the_page_draws_what_python_decodes_and_asks_for_nothing(
         z[d] = -3.0 if d % 2 else 3.0
         explorer.z = z
         wait_until(lambda: shows(page, explorer.image))
-        assert slider.get_attribute("aria-valuetext") == ("−3.00" if d % 2 else "3.00")
+        end = "−3.00" if d % 2 else "3.00"
+        expect(slider).to_have_attribute("aria-valuetext", end)
     page.get_by_role("button", name="reset").click()
     explorer.z = explorer._setup["start"]
     wait_until(lambda: shows(page, explorer.image))
-    assert page.get_by_role("heading").inner_text() == "<i>A page</i>"
+    expect(page.get_by_role("heading")).to_have_text("<i>A page</i>")
     assert [url for url in asked if url != path.as_uri()] in ([], ["data:,"])
+    assert faults == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 28), (3, 8, 12)])
+def test_the_page_draws_images_of_any_shape(browser, shape, tmp_path):
+    explorer = LatentExplorer(
+        make_model_of_shape(shape), z=[0.5, -1.0], background="manifold"
+    )
+    path = explorer.to_html(tmp_path / "page.html")
+    page, _, faults = open_page(browser, path)
+    assert pixels(page).shape == (*shape[1:], 3)
+    assert shows(page, explorer.image)
+    assert explorer.image.std() > 0.05
     assert faults == []
     page.context.close()
 
@@ -215,33 +253,29 @@ def test_the_page_follows_pointer_touch_and_keys(browser, tmp_path):
     box = page.locator(".vae-map").bounding_box()
     # On the canvas the plane goes from 46 to 392 and, downwards, from 8 to 354.
     page.touchscreen.tap(box["x"] + 46 + 346 * 0.75, box["y"] + 8 + 346 * 0.25)
-    wait_until(lambda: read_out(page) == "z = (1.50, 1.50)")
+    expect(read_out(page)).to_have_text("z = (1.50, 1.50)")
     page.keyboard.press("ArrowLeft")  # the tap has given the map the focus
     page.keyboard.press("Shift+ArrowDown")
-    wait_until(lambda: read_out(page) == "z = (1.40, 1.00)")
+    expect(read_out(page)).to_have_text("z = (1.40, 1.00)")
     explorer.z = [1.4, 1.0]
     wait_until(lambda: shows(page, explorer.image))
     press_on_map(page, 200, 200)
     page.mouse.move(box["x"] + 5000, box["y"] - 5000)  # far outside: to the corner
-    wait_until(lambda: read_out(page) == "z = (3.00, 3.00)")
+    expect(read_out(page)).to_have_text("z = (3.00, 3.00)")
     page.mouse.up()
     page.mouse.move(box["x"] + 100, box["y"] + 100)
     page.wait_for_timeout(200)
-    assert read_out(page) == "z = (3.00, 3.00)"
-    assert page.locator(".vae-map").get_attribute("role") == "application"
-    assert "Arrow keys" in page.locator(".vae-map").get_attribute("aria-label")
-    assert page.locator(".vae-readout").get_attribute("aria-live") == "polite"
+    expect(read_out(page)).to_have_text("z = (3.00, 3.00)")
+    expect(page.locator(".vae-map")).to_have_role("application")
+    expect(page.locator(".vae-map")).to_have_accessible_name(re.compile("Arrow keys"))
+    expect(read_out(page)).to_have_attribute("aria-live", "polite")
     assert faults == []
     page.context.close()
 
 
 def map_pixels(page):
     """The map as drawn, on a screen of single density: (400, 400, 3)."""
-    values = page.locator(".vae-map").evaluate(
-        """(canvas) => Array.from(canvas.getContext('2d').getImageData(
-            0, 0, canvas.width, canvas.height).data)"""
-    )
-    return np.array(values).reshape(400, 400, 4)[:, :, :3]
+    return pixels(page, 0, ".vae-map")
 
 
 def test_the_manifold_lies_where_its_points_are(browser, tmp_path):
@@ -287,60 +321,140 @@ def test_without_javascript_the_page_shows_the_still_picture(browser, tmp_path):
     page.context.close()
 
 
-def test_the_posterior_page_is_dragged_widened_and_put_back(browser, tmp_path):
+class PosteriorPage:
+    """A posterior explorer on a page of its own, and a hand to move its q."""
+
+    def __init__(self, browser, explorer, path, **options):
+        self.explorer = explorer
+        self.page, self.asked, self.faults = open_page(
+            browser, explorer.to_html(path), **options
+        )
+        (left, right), _ = explorer.limits["mu"]
+        self.scale = 346 / (right - left)  # pixels a unit
+
+    def is_at(self, mu, sigma):
+        texts = self.page.locator(".vae-slider output").all_inner_texts()
+        numbers = [float(text.replace("−", "-")) for text in texts]
+        return np.allclose(numbers, [*mu, *sigma], atol=0.0051)
+
+    def at(self, z):
+        """Where z lies on the canvas."""
+        (left, _), (bottom, _) = self.explorer.limits["mu"]
+        return 46 + self.scale * (z[0] - left), 354 - self.scale * (z[1] - bottom)
+
+    def drag(self, start, end):
+        box = self.page.locator(".vae-map").bounding_box()
+        press_on_map(self.page, *self.at(start))
+        x, y = self.at(end)
+        self.page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+        self.page.mouse.up()
+
+    def adds_up(self):
+        words = read_out(self.page).inner_text().replace("−", "-").split()
+        return float(words[1]) + float(words[4]) == pytest.approx(
+            self.explorer.grid.log_px, abs=0.016
+        )
+
+    def elbo_width(self):
+        """How many pixels of the bar have the ELBO's colour."""
+        row = pixels(self.page, 0, ".vae-bars")[47]
+        color = 255 * np.array(to_rgb(COLORS["elbo"]))
+        return (np.abs(row - color).max(axis=1) < 3).sum()
+
+
+@pytest.fixture(scope="module")
+def posterior_explorer():
     model = make_model("linear")
     with torch.no_grad():
         x = model.pixel_means(torch.tensor([[0.4, -0.9]]))[0]
-    explorer = PosteriorExplorer(model, x)
-    page, asked, faults = open_page(browser, explorer.to_html(tmp_path / "page.html"))
+    return PosteriorExplorer(model, x)
 
-    def numbers():
-        texts = page.locator(".vae-slider output").all_inner_texts()
-        return [float(text.replace("−", "-")) for text in texts]
 
-    def is_at(mu, sigma):
-        return np.allclose(numbers(), [*mu, *sigma], atol=0.0051)
-
-    def at(z):
-        """Where z lies on the canvas."""
-        (left, right), (bottom, top) = explorer.limits["mu"]
-        across, up = (z[0] - left) / (right - left), (z[1] - bottom) / (top - bottom)
-        return 46 + 346 * across, 354 - 346 * up
-
-    def drag(start, end):
-        box = page.locator(".vae-map").bounding_box()
-        press_on_map(page, *at(start))
-        x, y = at(end)
-        page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
-        page.mouse.up()
-
-    def adds_up():
-        words = read_out(page).replace("−", "-").split()
-        return float(words[1]) + float(words[4]) == pytest.approx(
-            explorer.grid.log_px, abs=0.016
-        )
-
+def test_the_posterior_page_is_dragged_widened_and_put_back(
+    browser, posterior_explorer, tmp_path
+):
+    explorer = posterior_explorer
+    shown = PosteriorPage(browser, explorer, tmp_path / "page.html")
     (mu, sigma), half = explorer.encoder_q, explorer.limits["sigma"][0][1] * 3
-    assert is_at(mu, sigma)
+    assert shown.is_at(mu, sigma)
     new = [mu[0] - half / 8, mu[1] + half / 10]
-    drag([mu[0] + sigma[0] / 2, mu[1]], [new[0] + sigma[0] / 2, new[1]])
-    wait_until(lambda: is_at(new, sigma))
-    drag([new[0] + sigma[0], new[1]], [new[0] + 0.6 * sigma[0], new[1]])
-    wait_until(lambda: is_at(new, [0.6 * sigma[0], sigma[1]]))
-    page.wait_for_timeout(200)
-    assert adds_up()
-    page.get_by_role("button", name="best Gaussian").click()
-    wait_until(lambda: is_at(*explorer.best_q))
-    page.get_by_role("slider").nth(3).focus()
-    page.keyboard.press("Home")
+    shown.drag([mu[0] + sigma[0] / 2, mu[1]], [new[0] + sigma[0] / 2, new[1]])
+    wait_until(lambda: shown.is_at(new, sigma))
+    shown.drag([new[0] + sigma[0], new[1]], [new[0] + 0.6 * sigma[0], new[1]])
+    wait_until(lambda: shown.is_at(new, [0.6 * sigma[0], sigma[1]]))
+    shown.page.wait_for_timeout(200)
+    assert shown.adds_up()
+    shown.page.get_by_role("button", name="best Gaussian").click()
+    wait_until(lambda: shown.is_at(*explorer.best_q))
+    shown.page.get_by_role("slider", name="σ₂").focus()
+    shown.page.keyboard.press("Home")
     narrow = explorer.limits["sigma"][1][0]
-    wait_until(lambda: is_at(explorer.best_q[0], [explorer.best_q[1][0], narrow]))
-    page.get_by_role("button", name="encoder").click()
-    wait_until(lambda: is_at(mu, sigma))
-    page.wait_for_timeout(200)
-    assert adds_up()
-    assert (len(asked) <= 2, faults) == (True, [])
-    page.context.close()
+    wait_until(lambda: shown.is_at(explorer.best_q[0], [explorer.best_q[1][0], narrow]))
+    shown.page.get_by_role("button", name="encoder").click()
+    wait_until(lambda: shown.is_at(mu, sigma))
+    shown.page.wait_for_timeout(200)
+    assert shown.adds_up()
+    assert (len(shown.asked) <= 2, shown.faults) == (True, [])
+    shown.page.context.close()
+
+
+def test_a_narrow_ellipse_is_dragged_at_its_centre_and_widened_at_its_handles(
+    browser, posterior_explorer, tmp_path
+):
+    explorer = posterior_explorer
+    mu = [sum(ends) / 2 for ends in explorer.limits["mu"]]
+    sigma = [ends[0] for ends in explorer.limits["sigma"]]
+    explorer.mu, explorer.sigma = mu, sigma
+    shown = PosteriorPage(browser, explorer, tmp_path / "page.html")
+    assert sigma[0] * shown.scale < 8  # the handles would lie on the centre
+    unit = 1 / shown.scale  # a pixel
+    for dx, dy in [(0, 0), (7, 0), (0, 7), (-9, 0)]:  # where the hand takes hold
+        start = [mu[0] + dx * unit, mu[1] + dy * unit]
+        mu = [mu[0] + 20 * unit, mu[1] - 15 * unit]
+        shown.drag(start, [mu[0] + dx * unit, mu[1] + dy * unit])
+        wait_until(lambda mu=mu: shown.is_at(mu, sigma))
+    shown.drag([mu[0] + 26 * unit, mu[1]], [mu[0] + 56 * unit, mu[1]])
+    wait_until(lambda: shown.is_at(mu, [sigma[0] + 30 * unit, sigma[1]]))
+    shown.drag([mu[0], mu[1] + 26 * unit], [mu[0], mu[1] + 46 * unit])
+    wait_until(lambda: shown.is_at(mu, [sigma[0] + 30 * unit, sigma[1] + 20 * unit]))
+    shown.page.context.close()
+
+
+def test_the_bars_move_from_the_first_step(browser, tmp_path):
+    """However far from log p(x) the encoder's ELBO is."""
+    model = make_model("linear")
+    with torch.no_grad():
+        model.decoder[0].weight.mul_(3)
+        x = model.pixel_means(torch.tensor([[0.4, -0.9]]))[0]
+        model.to_mu.bias += torch.tensor([3.0, 0.0])  # the encoder is wrong
+    explorer = PosteriorExplorer(model, x)
+    assert explorer.grid.log_px - explorer.elbo > 50
+    shown = PosteriorPage(browser, explorer, tmp_path / "page.html")
+    widths = [shown.elbo_width()]
+    shown.page.locator(".vae-map").focus()
+    for _ in range(3):
+        shown.page.keyboard.press("ArrowLeft")
+        widths.append(shown.elbo_width())
+    assert widths[0] > 20
+    assert (np.diff(widths) >= 1).all()
+    shown.page.get_by_role("button", name="best Gaussian").click()
+    assert shown.elbo_width() > 300
+    shown.page.context.close()
+
+
+def test_the_posterior_fits_a_phone(browser, posterior_explorer, tmp_path):
+    shown = PosteriorPage(
+        browser,
+        posterior_explorer,
+        tmp_path / "page.html",
+        viewport={"width": 360, "height": 800},
+    )
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 360
+    for part in shown.page.locator("canvas, input, output, button").all():
+        box = part.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+    shown.page.context.close()
 
 
 # ── JupyterLab ──────────────────────────────────────────────────────────────────────
@@ -369,7 +483,7 @@ def run_again(page, index):
     prompt.evaluate("(element) => (element.textContent = '')")
     page.locator(".cm-content").nth(index).click()
     page.keyboard.press("Control+Enter")
-    wait_until(lambda: prompt.inner_text() not in ("", "[*]:"), 30)
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=60_000)
 
 
 def read_in_python(page):
@@ -391,12 +505,12 @@ def test_a_drag_moves_cross_picture_sliders_and_the_kernels_z(page):
         page.mouse.move(box["x"] + x, box["y"] + y)
     page.mouse.up()
     z = [2.0, 2.0]  # a quarter of the frame from its right and upper edges
-    wait_until(lambda: read_out(page) == "z = (2.00, 2.00)")
+    expect(read_out(page)).to_have_text("z = (2.00, 2.00)")
     first = page.locator(".vae-explorer").first
-    assert first.locator("output").all_inner_texts() == ["2.00", "2.00"]
+    expect(first.locator("output")).to_have_text(["2.00", "2.00"])
     picture = ".vae-explorer >> nth=0 >> .vae-picture canvas"
     shown = pixels(page, 0, picture)
-    assert np.abs(shown / 255 - (1 - in_python(z))).max() <= 1 / 255
+    assert np.abs(shown[:, :, 0] / 255 - (1 - in_python(z))).max() <= 1 / 255
     found, other = read_in_python(page)
     assert found == pytest.approx(z)
     assert other == [0] * 10  # the other explorer has not moved
@@ -410,7 +524,7 @@ def test_keys_move_it_and_do_not_reach_jupyterlab(page):
         page.keyboard.press(key)
     step = 8 / 60
     expected = f"z = ({step:.2f}, {5 * step:.2f})"
-    wait_until(lambda: read_out(page) == expected)
+    expect(read_out(page)).to_have_text(expected)
     after = page.evaluate("document.querySelector('.jp-Notebook').innerText.length")
     assert abs(after - before) < 20
     assert read_in_python(page)[0] == pytest.approx([step, 5 * step])
@@ -418,9 +532,9 @@ def test_keys_move_it_and_do_not_reach_jupyterlab(page):
 
 def test_setting_z_in_python_moves_everything(page):
     run_again(page, 2)
-    wait_until(lambda: read_out(page) == "z = (1.50, −0.50)")
+    expect(read_out(page)).to_have_text("z = (1.50, −0.50)")
     shown = pixels(page, 0, ".vae-explorer >> nth=0 >> .vae-picture canvas")
-    assert np.abs(shown / 255 - (1 - in_python([1.5, -0.5]))).max() <= 1 / 255
+    assert np.abs(shown[:, :, 0] / 255 - (1 - in_python([1.5, -0.5]))).max() <= 1 / 255
     page.wait_for_timeout(300)  # nothing comes back to change it
     assert read_in_python(page)[0] == [1.5, -0.5]
 
@@ -432,53 +546,42 @@ def test_each_of_ten_sliders_moves_its_own_explorer(page):
         page.keyboard.press("ArrowRight")
     text = second.locator(".vae-readout")
     expected = f"z = ({', '.join(['0.10'] + 8 * ['0.00'] + ['0.10'])})"
-    wait_until(lambda: text.inner_text() == expected)
+    expect(text).to_have_text(expected)
     found, other = read_in_python(page)
     assert other == pytest.approx([0.1] + 8 * [0] + [0.1])
     assert found == [1.5, -0.5]
 
 
-def measure_latency(page, moves=200):
-    """Milliseconds from pointer event to drawn canvas, both canvases read back."""
+def test_each_move_is_drawn_before_the_next_and_python_ends_at_the_last(page):
+    """No wait for the kernel, no jump back; benchmark_explorers.py measures times."""
     press_on_map(page, 219, 181)
-    times = page.evaluate(
-        """async (moves) => {
+    faults = page.evaluate(
+        """async () => {
             const root = document.querySelector('.vae-explorer');
             const map = root.querySelector('.vae-map');
-            const picture = root.querySelector('.vae-picture canvas');
             const {left, top} = map.getBoundingClientRect();
             const output = root.querySelector('output');
-            const times = [];
-            for (let k = 1; k <= moves; k++) {
-                const event = new PointerEvent('pointermove', {
+            const picture = root.querySelector('.vae-picture canvas');
+            const pixels = () => picture.getContext('2d').getImageData(
+                0, 0, picture.width, picture.height).data.join();
+            const faults = [];
+            for (let k = 1; k <= 60; k++) {
+                const [z, image] = [output.textContent, pixels()];
+                map.dispatchEvent(new PointerEvent('pointermove', {
                     pointerId: 1, bubbles: true,
-                    clientX: left + 219 + 150 * Math.sin(k / 20),
-                    clientY: top + 181 + 150 * Math.sin(k / 7)});
-                const start = performance.now();
-                map.dispatchEvent(event);
-                for (const canvas of [map, picture]) {
-                    canvas.getContext('2d').getImageData(5, 5, 1, 1);
-                }
-                times.push(performance.now() - start);
-                const z = output.textContent;
+                    clientX: left + 219 + 150 * Math.sin(k / 6),
+                    clientY: top + 181 + 150 * Math.sin(k / 2)}));
+                const moved = output.textContent;
+                if (moved === z || pixels() === image) faults.push(`${k}: not drawn`);
                 await new Promise(requestAnimationFrame);
-                if (output.textContent !== z) throw new Error('it jumped back');
+                if (output.textContent !== moved) faults.push(`${k}: jumped back`);
             }
-            return times;
-        }""",
-        moves,
+            return faults;
+        }"""
     )
     page.mouse.up()
-    return np.sort(times)
-
-
-def test_the_picture_follows_within_a_frame_and_python_ends_at_the_last_value(page):
-    """The target is a median of 5 ms and 17 ms at worst; a busy machine gets slack."""
-    times = measure_latency(page)
+    assert faults == []
     text = page.locator(".vae-explorer").first.locator("output").all_inner_texts()
-    print(f"median {np.median(times):.1f} ms, worst {times[-1]:.1f} ms")
-    assert np.median(times) <= 10
-    assert times[-2] <= 50  # the one worst may be someone else's garbage collection
     page.wait_for_timeout(300)
     found, _ = read_in_python(page)
     assert [f"{value:.2f}".replace("-", "−") for value in found] == text
@@ -486,10 +589,10 @@ def test_the_picture_follows_within_a_frame_and_python_ends_at_the_last_value(pa
 
 def test_running_the_cell_again_gives_a_fresh_explorer(page):
     run_again(page, 0)
-    wait_until(lambda: page.locator(".vae-explorer").count() == 2)
-    wait_until(lambda: read_out(page) == "z = (0.00, 0.00)")
+    expect(page.locator(".vae-explorer")).to_have_count(2)
+    expect(read_out(page)).to_have_text("z = (0.00, 0.00)")
     run_again(page, 2)
-    wait_until(lambda: read_out(page) == "z = (1.50, −0.50)")
+    expect(read_out(page)).to_have_text("z = (1.50, −0.50)")
 
 
 def test_after_a_restart_the_old_one_harms_nothing_and_a_new_one_lives(page):
@@ -502,11 +605,11 @@ def test_after_a_restart_the_old_one_harms_nothing_and_a_new_one_lives(page):
     if page.locator(".vae-map").count():  # it needs no kernel to follow
         press_on_map(page, 305.5, 94.5)
         page.mouse.up()
-        wait_until(lambda: read_out(page) == "z = (2.00, 2.00)")
+        expect(read_out(page)).to_have_text("z = (2.00, 2.00)")
     run_again(page, 0)
     run_again(page, 3)
-    wait_until(lambda: page.locator(".vae-explorer").count() == 2)
-    wait_until(lambda: read_out(page) == "z = (0.00, 0.00)")
+    expect(page.locator(".vae-explorer")).to_have_count(2)
+    expect(read_out(page)).to_have_text("z = (0.00, 0.00)")
     run_again(page, 2)
-    wait_until(lambda: read_out(page) == "z = (1.50, −0.50)")
+    expect(read_out(page)).to_have_text("z = (1.50, −0.50)")
     assert faults == []

@@ -12,10 +12,13 @@ import math
 import re
 from html.parser import HTMLParser
 
-from vae_helpers.explorers import LatentExplorer, PosteriorExplorer
-from vae_helpers.explorers.base import freeze_decoder, pack_decoder
+from vae_helpers.exact import posterior_grid
+from vae_helpers.explorers import LatentExplorer, PosteriorExplorer, packing
 from vae_helpers.explorers.latent import tile_plane
+from vae_helpers.explorers.packing import freeze_decoder, pack_decoder
+from vae_helpers.explorers.page import SCRIPT
 from vae_helpers.models import VAE, Autoencoder
+from vae_helpers.plots import COLORS
 
 import nbclient
 import nbformat.v4
@@ -23,13 +26,12 @@ import numpy as np
 import pytest
 import torch
 import traitlets
-from explorer_models import MODELS, make_model
+from explorer_models import MODELS, make_model, make_model_of_shape
 from PIL import Image
 from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
 from torch import nn
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
 from torch.distributions.kl import kl_divergence
-from vae_helpers.posterior import posterior_grid
 
 HOSTILE = "</script><script>alert(1)</script> <b>&amp; \"quoted\" 'x' $x_1$"
 
@@ -102,8 +104,61 @@ def test_other_decoders_are_refused_with_the_list_of_what_works():
     with pytest.raises(TypeError, match="not of NoneType"):
         LatentExplorer(nn.Linear(2, 784))
     model.decoder = nn.Sequential(nn.Linear(2, 783))
-    with pytest.raises(TypeError, match="square of pixels"):
+    with pytest.raises(TypeError, match=r"image_shape \(1, 28, 28\), with one channel"):
         LatentExplorer(model)
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 28), (3, 8, 12)])
+def test_images_need_be_neither_square_nor_grey(shape, tmp_path):
+    model = make_model_of_shape(shape)
+    explorer = LatentExplorer(model, z=[0.5, -1.0], background="manifold")
+    assert explorer._setup["decoder"]["shape"] == shape
+    with torch.no_grad():
+        pixels = model.decoder(torch.tensor([0.5, -1.0])).sigmoid().view(shape)
+    expected = pixels[0] if shape[0] == 1 else pixels.movedim(0, -1)
+    np.testing.assert_allclose(explorer.image, expected, atol=1e-6)
+    tiles = tile_plane(freeze_decoder(model), [(-3, 3), (-3, 3)], n_tiles=2)
+    side = max(shape[1:])
+    assert tiles.shape[:2] == (2 * side, 2 * side)  # the images lie in squares
+    assert explorer.to_html(tmp_path / "page.html").exists()
+    assert Image.open(io.BytesIO(explorer.png)).size[0] > 600
+
+
+# ── one description on both sides ───────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["Decoder", "Latent", "Codes", "Class", "Posterior"])
+def test_what_javascript_reads_is_what_python_sends(name):
+    described = describe_in_javascript(f"{name}Setup")
+    assert described == set(getattr(packing, f"{name}Setup").__annotations__)
+
+
+def test_an_explorer_sends_what_is_described(posterior_explorer):
+    codes, labels = random_codes()
+    setup = LatentExplorer(make_model("relu"), codes, labels)._setup
+    assert set(setup) == describe_in_javascript("LatentSetup")
+    assert set(setup["codes"]) == describe_in_javascript("CodesSetup")
+    assert set(setup["classes"][0]) == describe_in_javascript("ClassSetup")
+    assert set(setup["decoder"]) == describe_in_javascript("DecoderSetup")
+    sent = posterior_explorer._setup
+    assert set(sent) == describe_in_javascript("PosteriorSetup")
+    assert set(sent["grid"]) == describe_in_javascript("GridSetup")
+    assert set(sent["best"]) == set(sent["encoder"]) == {"mu", "sigma"}
+
+
+def describe_in_javascript(name):
+    """The properties of a `@typedef` in the browser's half."""
+    (comment,) = re.findall(rf"@typedef {{object}} {name}\n(.*?)\*/", SCRIPT, re.S)
+    return set(re.findall(r"@property \{.*\} (\w+)", comment))
+
+
+def test_every_colour_of_a_quantity_comes_from_the_palette(posterior_explorer):
+    for color in COLORS.values():
+        if color != COLORS["log_px"]:  # also the colour of text
+            assert color not in SCRIPT
+    assert posterior_explorer._setup["colors"] == COLORS
+    shades = np.frombuffer(posterior_explorer._setup["shades"], np.uint8)
+    assert shades.reshape(256, 3)[0].tolist() == [255, 255, 255]
 
 
 # ── z, codes and limits ─────────────────────────────────────────────────────────────
@@ -153,7 +208,7 @@ def test_arguments_that_do_not_fit_are_refused():
         ({"codes": codes, "labels": labels / 2}, "300 whole numbers"),
         ({"codes": codes, "labels": torch.arange(300)}, "300 classes"),
         ({"background": "space"}, "say 'codes' or 'manifold'"),
-        ({"slider_names": ["only one"]}, "1 names for 2 latents"),
+        ({"slider_names": ["only one"]}, "1 names for 2 dimensions"),
         ({"limits": (1, 1)}, "say \\(lowest, highest\\)"),
         ({"limits": (0, math.inf)}, "finite"),
     ]:
@@ -402,9 +457,9 @@ def test_the_window_holds_the_posterior_and_the_encoders_q_or_is_the_one_given()
 
 
 def test_a_posterior_explorer_refuses_what_does_not_fit(posterior_explorer):
-    with pytest.raises(TypeError, match="a VAE with two latents"):
+    with pytest.raises(TypeError, match="a VAE with two latent dimensions"):
         PosteriorExplorer(VAE(3), torch.zeros(1, 28, 28))
-    with pytest.raises(TypeError, match="a VAE with two latents"):
+    with pytest.raises(TypeError, match="a VAE with two latent dimensions"):
         PosteriorExplorer(Autoencoder(2), torch.zeros(1, 28, 28))
     with pytest.raises(ValueError, match=r"x has shape \(2, 1, 28, 28\)"):
         PosteriorExplorer(VAE(2), torch.zeros(2, 1, 28, 28))

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import vae_helpers
@@ -30,20 +31,14 @@ def own_style():
 
 @pytest.fixture
 def displayed(monkeypatch):
-    """The (data, metadata) of all that is displayed, as a kernel would send it."""
+    """The (data, metadata) of all that `show` displays."""
     shown = []
 
-    class Handle:
-        def update(self, data, *, metadata, raw):
-            assert raw
-            shown.append((data, metadata))
-
-    def display(data, *, metadata, raw, display_id=False):
-        Handle().update(data, metadata=metadata, raw=raw)
-        return Handle()
+    def display(data, *, metadata, raw):
+        assert raw
+        shown.append((data, metadata))
 
     monkeypatch.setattr(plots, "display", display)
-    monkeypatch.setattr(plots, "get_ipython", object)
     return shown
 
 
@@ -101,6 +96,7 @@ for module in sys.argv[1:]:
 def test_importing_a_module_has_no_effect(tmp_path):
     package = Path(vae_helpers.__file__).parent
     names = sorted(f"vae_helpers.{path.stem}" for path in package.glob("[!_]*.py"))
+    names.append("vae_helpers.explorers")
     assert {"vae_helpers.plots", "vae_helpers.training"} <= set(names)
     done = subprocess.run(
         [sys.executable, "-W", "error:::vae_helpers", "-c", IMPORT_ALL, *names],
@@ -131,6 +127,14 @@ def test_show_sends_one_picture_with_alternative_text_and_closes_it(displayed):
     assert decode(data["image/png"]).min() < 128
     assert metadata["image/png"]["alt"] == data["text/plain"] == "a rising line"
     assert plt.get_fignums() == []
+
+
+def test_a_title_that_the_font_lacks_signs_for_gives_no_warning():
+    ax = plt.figure().add_subplot()
+    ax.set_title("😀 地图 مرحبا")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode(plots.to_png(ax.figure)).min() < 128
 
 
 def test_to_numpy_takes_tensors_with_gradients_arrays_and_lists():
@@ -182,6 +186,23 @@ def test_images_are_not_turned_or_mirrored():
     assert x > whole_x + 5
 
 
+def test_images_keep_their_proportions_and_their_colours():
+    wide = torch.zeros(3, 1, 8, 20)
+    assert plots.tile(wide, 2).shape == (16, 40)
+    assert plots.tile(wide, 3, gap=2).shape == (8 + 4, 3 * 22 + 2)
+    colours = torch.zeros(2, 3, 8, 8)
+    colours[0, 0], colours[1, 2] = 1, 1  # red, blue
+    tiles = plots.tile(colours, 2, gap=4)
+    assert tiles.shape == (16, 28, 3)
+    np.testing.assert_array_equal(tiles[8, 6], [1, 0, 0])
+    np.testing.assert_array_equal(tiles[8, 18], [0, 0, 1])
+    np.testing.assert_array_equal(tiles[1, 1], [1, 1, 1])
+    fig = plots.image_rows({"two": colours, "one": colours[:1]})
+    (shown,) = fig.axes[0].images
+    np.testing.assert_array_equal(shown.get_array()[-8, 18], [1, 1, 1])  # left empty
+    assert plots.show_image(fig.axes[0], colours[0]).get_array().shape == (8, 8, 3)
+
+
 # ── curves ──────────────────────────────────────────────────────────────────────────
 
 
@@ -219,6 +240,48 @@ def test_the_last_running_mean_of_few_values_is_their_mean():
     assert (list(steps)[-1], means[-1]) == (3, 5.0)
 
 
+# ── the posterior ───────────────────────────────────────────────────────────────────
+
+
+def gaussian_log_joint(mu, sigma, n=121):
+    z1, z2 = np.linspace(-3, 3, n), np.linspace(-4, 2, n)
+    log1 = -0.5 * ((z1 - mu[0]) / sigma[0]) ** 2
+    return log1 - 0.5 * ((z2[:, None] - mu[1]) / sigma[1]) ** 2, z1, z2
+
+
+def test_the_map_is_darkest_where_the_density_is_highest():
+    fig = plots.posterior_map(*gaussian_log_joint((1.0, -2.0), (0.5, 0.2)), title="t")
+    (ax,) = fig.axes
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("$z_1$", "$z_2$", "t")
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    assert right - left == pytest.approx(top - bottom)
+    reach = np.sqrt(2 * 5) * 0.5  # down to e^-5
+    assert reach < (right - left) / 2 < 1.2 * reach
+    ax.set_axis_off()
+    ax.set_title("")
+    level = decode(plots.to_png(fig)).astype(float)
+    row, column = np.unravel_index(level.argmin(), level.shape)
+    z = ax.transData.inverted().transform((column, fig.bbox.height - row))
+    assert z == pytest.approx((1.0, -2.0), abs=0.08)
+
+
+@pytest.mark.parametrize("limits", [None, ((-2.0, 2.0), (-3.0, 1.0))])
+def test_each_q_is_outlined_and_within_the_limits(limits):
+    joint = gaussian_log_joint((0.0, 0.0), (0.1, 0.1))
+    mu, sigma = torch.tensor([[1.0, -2.0], [0.0, 0.5]]), torch.full((2, 2), 0.3)
+    fig = plots.posterior_map(*joint, mu=mu, sigma=sigma, n_sigma=[2], limits=limits)
+    (ax,) = fig.axes
+    outlines = ax.collections[-1]
+    np.testing.assert_array_equal(outlines.get_offsets(), mu)
+    np.testing.assert_allclose(outlines.get_widths(), 2 * 2 * 0.3, rtol=1e-6)
+    assert to_rgba(plots.COLORS["q"]) == tuple(outlines.get_edgecolor()[0])
+    if limits:
+        assert (ax.get_xlim(), ax.get_ylim()) == limits
+    else:
+        assert ax.get_xlim()[1] > 1 + 0.6
+        assert ax.get_ylim()[0] < -2 - 0.6
+
+
 # ── the latent plane ────────────────────────────────────────────────────────────────
 
 
@@ -239,6 +302,33 @@ def test_latent_scatter_marks_each_class_by_colour_and_numeral():
     colors = {tuple(dots.get_facecolor()[0, :3]) for dots in ax.collections}
     assert len(colors) == 3
     assert sum(len(dots.get_offsets()) for dots in ax.collections) == 30
+
+
+def test_numerals_hide_neither_each_other_nor_a_cross():
+    labels = torch.arange(10).repeat(30)
+    noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    fig, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
+    for ax in axes:  # ten classes in one place
+        plots.latent_scatter(noise, labels, title="t", ax=ax, clear_of=[[0, 0]])
+        ax.plot(0, 0, "X", ms=13)
+    fig.canvas.draw()
+    for ax in axes:
+        boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+        places = np.array([(box.x0 + box.x1, box.y0 + box.y1) for box in boxes]) / 2
+        gaps = np.linalg.norm(places[:, None] - places, axis=-1)
+        assert gaps[np.triu_indices(10, 1)].min() > boxes[0].width
+        cross = ax.transData.transform((0, 0))
+        reach = 13 / 2 * fig.dpi / 72
+        assert np.linalg.norm(places - cross, axis=1).min() > boxes[0].width / 2 + reach
+        assert np.linalg.norm(places - cross, axis=1).max() < 120  # still near
+
+
+def test_what_is_far_enough_apart_stays_and_equal_places_part():
+    homes = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    np.testing.assert_array_equal(plots.spread_apart(homes, 2.9), homes)
+    same = plots.spread_apart([[1.0, 1.0], [1.0, 1.0]], 2.0)
+    assert np.linalg.norm(same[0] - same[1]) == pytest.approx(2.0, rel=0.05)
+    np.testing.assert_allclose(same.mean(0), [1.0, 1.0])
 
 
 def test_a_class_has_the_same_colour_in_every_figure():
@@ -318,45 +408,6 @@ def test_ellipses_on_empty_axes_bring_their_centres_into_view():
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     assert x0 <= 50 < 60 <= x1
     assert y0 <= 70 < 90 <= y1
-
-
-# ── the panel that `fit` shows ──────────────────────────────────────────────────────
-
-
-def test_the_panel_shows_originals_above_reconstructions(displayed):
-    for original, reconstruction in [(1, 0), (0, 1)]:
-        panel = plots.TrainingPanel("demo", 3, images_of(original))
-        panel.close([3.0, 2.0, 1.0], images_of(reconstruction))
-    (upper,), (lower,) = (dark_squares(data["image/png"]) for data, _ in displayed)
-    assert upper[0] < lower[0] - 20
-    assert upper[1] == pytest.approx(lower[1], abs=2)
-
-
-def test_the_panel_says_what_it_shows_in_alternative_text(displayed):
-    panel = plots.TrainingPanel("demo", 4)
-    panel.redraw([3.0, 2.0])
-    panel.close([3.0, 2.0, 1.5, 1.0])
-    during, after = (metadata["image/png"]["alt"] for _, metadata in displayed)
-    for state in ("demo", "step 2 of 4", "s left", "loss 2.5"):
-        assert state in during
-    for state in ("demo", "step 4 of 4", "done"):
-        assert state in after
-    assert " left" not in after
-
-
-def test_the_panel_leaves_no_figure_open_and_no_style_behind(displayed):
-    before = dict(plt.rcParams)
-    plots.TrainingPanel("demo", 2).close([2.0, 1.0])
-    assert plt.get_fignums() == []
-    assert dict(plt.rcParams) == before
-
-
-def test_outside_jupyter_the_panel_is_silent(capfd):
-    panel = plots.TrainingPanel("demo", 2, images_of(1))
-    panel.redraw([1.0], images_of(1))
-    panel.close([1.0, 2.0], images_of(1))
-    assert capfd.readouterr() == ("", "")
-    assert plt.get_fignums() == []
 
 
 def test_heatmap_writes_every_number_where_its_labels_say():

@@ -6,6 +6,7 @@ The referee for the picture is the same figure, built anew and drawn in full.
 import base64
 import html
 import io
+import warnings
 
 from vae_helpers.widgets import slider_demo
 
@@ -123,14 +124,30 @@ def test_what_does_not_move_is_drawn_only_once():
     assert CountedText.draws == before > 0
 
 
-def test_the_size_is_fixed_so_that_nothing_below_jumps():
+def test_the_size_is_known_so_that_nothing_below_jumps():
     demo = grey_demo()
     (view,) = (part for part in demo.children if isinstance(part, ipywidgets.Image))
     for level in (0.2, 0.9):
         demo.sliders["level"].value = level
         assert Image.open(io.BytesIO(demo.png)).size == SIZE
         assert (int(view.width), int(view.height)) == SIZE
-        assert view.layout.min_height == f"{SIZE[1]}px"
+        assert view.layout.height is view.layout.min_height is None  # it may shrink
+
+
+def test_signs_that_the_font_lacks_give_no_warning():
+    fig, ax = plt.subplots(figsize=(2.2, 1.6))
+    ax.set_title("😀 地图")
+    label = ax.text(0, 0, "")
+
+    def update(level):
+        label.set_text(f"{level} 😀")
+        return [label]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        demo = slider_demo(fig, update, alt="a", level=(0.0, 1.0, 0.5))
+        demo.sliders["level"].value = 0.7
+    assert demo.error == ""
 
 
 # ── the sliders ─────────────────────────────────────────────────────────────────────

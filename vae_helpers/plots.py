@@ -4,9 +4,12 @@ A notebook calls `use_style()` once and shows each figure with `show(fig, alt=�
 """
 
 import base64
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,8 +17,12 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from numpy.typing import ArrayLike
 from PIL import Image
 
 # Ten colours that stay apart under colour-blindness (Petroff 2021).
@@ -30,7 +37,11 @@ COLORS = {
     "elbo": "#832db6",
     "log_px": "#1b1b1b",  # log p(x)
 }
-STYLE = {
+# A density's shades, from none to the highest.
+POSTERIOR_SHADES = LinearSegmentedColormap.from_list(
+    "posterior", ["white", COLORS["posterior"], "#0a3328"]
+)
+STYLE: dict[Any, Any] = {
     "axes.prop_cycle": plt.style.library["petroff10"]["axes.prop_cycle"],
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -51,6 +62,15 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
+@contextlib.contextmanager
+def ignore_missing_glyphs() -> Iterator[None]:
+    """Draw without a warning where a text has signs that matplotlib's font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+@ignore_missing_glyphs()
 def to_png(fig: Figure) -> bytes:
     """Render a figure, whatever backend is active, in 256 colours to keep it small."""
     canvas = FigureCanvasAgg(fig)
@@ -78,7 +98,7 @@ def show(fig: Figure, alt: str) -> None:
 # ── images ──────────────────────────────────────────────────────────────────────────
 
 
-def to_numpy(values) -> np.ndarray:
+def to_numpy(values: ArrayLike) -> np.ndarray:
     """Tensors on any device, arrays and lists as a NumPy array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -86,48 +106,84 @@ def to_numpy(values) -> np.ndarray:
 
 
 def image_rows(
-    rows: Mapping[str, object], title: str = "", captions: Sequence[str] | None = None
+    rows: Mapping[str, ArrayLike],
+    title: str = "",
+    captions: Sequence[str] | None = None,
 ) -> Figure:
     """Labelled rows of images, such as originals above their reconstructions.
 
-    rows: label → images (n, 1, 28, 28) or (n, 28, 28); pixels are shown from 0 (white)
-        to 1 (black). captions: one short text above each column.
+    rows: label → images (n, C, H, W) or (n, H, W); pixels are shown from 0 (white) to 1
+        (black), or as colours if C is 3. captions: one short text above each column.
     """
-    arrays = [as_images(images) for images in rows.values()]
-    n_columns = max(len(images) for images in arrays)
-    pitch = arrays[0].shape[-1] + 4  # a gap of four pixels between two images
-    tiles = np.zeros((len(arrays) * pitch, n_columns * pitch))
-    for row, images in enumerate(arrays):
-        for column, image in enumerate(images):
-            y, x = row * pitch + 2, column * pitch + 2
-            tiles[y : y + image.shape[0], x : x + image.shape[1]] = image
+    batches = [as_images(images) for images in rows.values()]
+    n_rows, n_columns = len(batches), max(len(images) for images in batches)
+    blank = float(batches[0].ndim == 4)  # white, for colours and for grey values
+    filled = np.full((n_rows, n_columns, *batches[0].shape[1:]), blank)
+    for row, images in zip(filled, batches, strict=True):
+        row[: len(images)] = images
+    tiles = tile(filled.reshape(-1, *filled.shape[2:]), n_columns, gap=4)
     label_width = 0.11 * max(len(label) for label in rows) + 0.2
-    size = min(0.8, (9.3 - label_width) / n_columns, 6 / len(arrays))  # fits a screen
+    size = min(0.8, (9.3 - label_width) / n_columns, 6 / n_rows)  # fits a screen
     heading = 0.35 * bool(title) + 0.3 * bool(captions)
     fig, ax = plt.subplots(
-        figsize=(label_width + n_columns * size, len(arrays) * size + heading)
+        figsize=(label_width + n_columns * size, n_rows * size + heading)
     )
     show_image(ax, tiles)
     ax.set_title(title)
     ax.tick_params(length=0)
-    ax.set_yticks((np.arange(len(arrays)) + 0.5) * pitch, rows)
+    ax.set_yticks((np.arange(n_rows) + 0.5) * len(tiles) / n_rows, list(rows))
     if captions:
         ax.xaxis.tick_top()
+        pitch = tiles.shape[1] / n_columns
         ax.set_xticks((np.arange(len(captions)) + 0.5) * pitch, captions)
     return fig
 
 
-def show_image(ax: Axes, image) -> object:
-    """Draw one image (28, 28) without ticks, 0 white to 1 black; returns the artist."""
+def tile(images: ArrayLike, n_columns: int, *, gap: int = 0) -> np.ndarray:
+    """Images (n, C, H, W) or (n, H, W) as one, row by row, with a white gap in pixels.
+
+    Returns (height, width), or (height, width, 3) in colour.
+    """
+    import torch
+    from torchvision.utils import make_grid
+
+    arrays = as_images(images)
+    is_grey = arrays.ndim == 3
+    batch = torch.tensor(arrays[:, None] if is_grey else np.moveaxis(arrays, -1, 1))
+    white = 0.0 if is_grey else 1.0
+    grid = make_grid(batch, nrow=n_columns, padding=gap, pad_value=white)
+    return grid[0].numpy() if is_grey else grid.movedim(0, -1).numpy()
+
+
+def show_image(
+    ax: Axes,
+    image: ArrayLike,
+    extent: tuple[float, float, float, float] | None = None,
+) -> AxesImage:
+    """Draw one image without ticks, grey from 0 white to 1 black; returns the artist.
+
+    image: (H, W), (1, H, W) or, in colour, (3, H, W) or (H, W, 3).
+    extent: left, right, bottom and top, in the units of the axes.
+    """
+    pixels = np.squeeze(to_numpy(image))
+    if pixels.ndim == 3 and pixels.shape[-1] != 3:
+        pixels = np.moveaxis(pixels, 0, -1)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    return ax.imshow(np.squeeze(to_numpy(image)), vmin=0, vmax=1, cmap="gray_r")
+    return ax.imshow(pixels, vmin=0, vmax=1, cmap="gray_r", extent=extent)
 
 
-def as_images(images) -> np.ndarray:
-    """Images (n, 1, h, w) or (n, h, w) as an array (n, h, w)."""
-    images = to_numpy(images)
-    return images[:, 0] if images.ndim == 4 else images
+def as_images(images: ArrayLike) -> np.ndarray:
+    """Images as matplotlib shows them: (n, H, W) or, in colour, (n, H, W, 3).
+
+    images: (n, H, W), (n, 1, H, W), (n, 3, H, W), or what this function returns.
+    """
+    arrays = to_numpy(images)
+    if arrays.ndim == 4 and arrays.shape[1] == 1:
+        return arrays[:, 0]
+    if arrays.ndim == 4 and arrays.shape[-1] != 3:
+        return np.moveaxis(arrays, 1, -1)
+    return arrays
 
 
 # ── curves ──────────────────────────────────────────────────────────────────────────
@@ -159,7 +215,7 @@ def running_mean(values: Sequence[float], width: int = 50) -> tuple[range, np.nd
 
 
 def heatmap(
-    values,
+    values: ArrayLike,
     *,
     rows: Sequence[str],
     columns: Sequence[str],
@@ -172,13 +228,13 @@ def heatmap(
 
     rows, columns: their labels. unit: what a cell holds, beside the scale.
     """
-    values = to_numpy(values)
-    top = top or values.max() or 1.0  # all zeros: any scale will do
+    table = to_numpy(values)
+    top = top or table.max() or 1.0  # all zeros: any scale will do
     if ax is None:
-        n_rows, n_columns = values.shape
+        n_rows, n_columns = table.shape
         _, ax = plt.subplots(figsize=(2.6 + 0.62 * n_columns, 1.3 + 0.36 * n_rows))
-    shades = ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
+    shades = ax.imshow(table, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
         color = "white" if value > 0.6 * top else "black"
         text = f"{value:.2f}" if top < 10 else f"{value:.1f}"
         ax.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
@@ -187,45 +243,157 @@ def heatmap(
     ax.tick_params(length=0)
     ax.set_title(title)
     ax.figure.colorbar(shades, ax=ax, label=unit)
-    return ax.figure
+    return ax.figure  # type: ignore[return-value]
 
 
 # ── the latent plane ────────────────────────────────────────────────────────────────
 
 
 def latent_scatter(
-    codes, labels, *, title: str, ax: Axes | None = None, legend: bool = True
+    codes: ArrayLike,
+    labels: ArrayLike,
+    *,
+    title: str,
+    ax: Axes | None = None,
+    legend: bool = True,
+    clear_of: ArrayLike = (),
 ) -> Figure:
-    """Codes (N, 2) on the plane; a class is a colour and, at its centre, a numeral."""
+    """Codes (N, 2) on the plane; a class is a colour and, near its median, a numeral.
+
+    legend: whether to write the numerals. They make room for each other and for the
+        points clear_of (n, 2), where a cross will stand.
+    """
     codes, labels = to_numpy(codes), to_numpy(labels)
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 5.8))
-    for label in np.unique(labels):
-        own = codes[labels == label]
-        color = CLASS_COLORS[int(label) % 10]
-        ax.scatter(*own.T, s=6, color=color, alpha=0.5, linewidths=0)
-        if legend:
-            _add_numeral(ax, np.median(own, axis=0), int(label), color)
+    classes = [int(label) for label in np.unique(labels)]
+    for label in classes:
+        z1, z2 = codes[labels == label].T
+        look = {"s": 6, "color": CLASS_COLORS[label % 10], "linewidths": 0}
+        ax.scatter(z1, z2, alpha=0.5, **look)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
-    return ax.figure
+    if legend:
+        medians = np.array([np.median(codes[labels == n], axis=0) for n in classes])
+        _add_numerals(ax, medians, classes, to_numpy(clear_of).reshape(-1, 2))
+    return ax.figure  # type: ignore[return-value]
 
 
-def _add_numeral(ax: Axes, position, label: int, color) -> None:
-    box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2}
-    ax.text(*position, str(label), ha="center", va="center", bbox=box, zorder=4)
+def _add_numerals(
+    ax: Axes, medians: np.ndarray, classes: Sequence[int], crosses: np.ndarray
+) -> None:
+    size = np.array(ax.get_window_extent().size) / ax.figure.dpi * 72  # points
+    unit = min(size / np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]))
+    places = spread_apart(medians, 18 / unit, clear_of=crosses, berth=20 / unit)
+    for place, label in zip(places, classes, strict=True):
+        color = CLASS_COLORS[label % 10]
+        box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2}
+        x, y = place
+        ax.text(x, y, str(label), ha="center", va="center", bbox=box, zorder=4)
 
 
-def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.1) -> None:
-    """Put images (N, 1, 28, 28) at their codes (N, 2), as many as fit without overlap.
+def spread_apart(
+    homes: ArrayLike, gap: float, *, clear_of: ArrayLike = (), berth: float = 0.0
+) -> np.ndarray:
+    """Places (n, 2) at least `gap` apart and at least `berth` away from `clear_of`.
+
+    homes: where each would best lie; those that are too near are pushed apart until
+        none is, as `spreadApart` in latent.js does.
+    """
+    places = np.array(homes, dtype=float)
+    crosses = to_numpy(clear_of).reshape(-1, 2)
+    is_moving = True
+    for _ in range(200):
+        if not is_moving:
+            break
+        is_moving = False
+        for i, place in enumerate(places):
+            for other in places[:i]:
+                push = _push(other, place, gap)
+                is_moving |= np.hypot(*push) > 0.02 * gap
+                other -= push / 2
+                place += push / 2
+            for cross in crosses:
+                push = _push(cross, place, berth)
+                is_moving |= np.hypot(*push) > 0.02 * gap
+                place += push
+    return places
+
+
+def _push(origin: np.ndarray, place: np.ndarray, least: float) -> np.ndarray:
+    """What brings a place so far from another point; nothing if it is further off."""
+    way = place - origin
+    length = np.hypot(*way)
+    direction = way / length if length else np.array([1.0, 0.0])
+    return direction * max(least - length, 0.0)
+
+
+def posterior_map(
+    log_joint: ArrayLike,
+    z1: ArrayLike,
+    z2: ArrayLike,
+    *,
+    mu: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
+    n_sigma: Sequence[float] = (1.0, 2.0),
+    limits: Sequence[Sequence[float]] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """The exact p(z|x) over a grid as shades, and Gaussians q outlined on it.
+
+    log_joint: (n₂, n₁), log p(x, z) in nats up to a constant; row j is z2[j], column i
+        is z1[i], both evenly spaced.
+    mu, sigma: (2,) or (n, 2), outlined at each of n_sigma standard deviations.
+    limits: ((left, right), (bottom, top)); without them, the square that holds the
+        density down to e^−5 of its height, and the outlines.
+
+    The shade is the root of the density, so that the tails can be seen.
+    """
+    log_joint, z1, z2 = to_numpy(log_joint), to_numpy(z1), to_numpy(z2)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(4.8, 4.8))
+    half1, half2 = (z1[1] - z1[0]) / 2, (z2[1] - z2[0]) / 2
+    ax.imshow(
+        np.exp((log_joint - log_joint.max()) / 2),
+        origin="lower",
+        cmap=POSTERIOR_SHADES,
+        extent=(z1[0] - half1, z1[-1] + half1, z2[0] - half2, z2[-1] + half2),
+    )
+    rows, columns = np.nonzero(log_joint > log_joint.max() - 5)
+    corners = [np.stack([z1[columns], z2[rows]], axis=1)]
+    if mu is not None and sigma is not None:
+        mu, sigma = np.atleast_2d(to_numpy(mu)), np.atleast_2d(to_numpy(sigma))
+        for n in n_sigma:
+            add_ellipses(ax, mu, sigma, n_sigma=n, edgecolors="white", linewidths=4)
+            add_ellipses(ax, mu, sigma, n_sigma=n, edgecolors=COLORS["q"], linewidths=2)
+        reach = max(n_sigma) * sigma
+        corners += [mu - reach, mu + reach]
+    left, right, bottom, top = _square_around(np.concatenate(corners))
+    xlim, ylim = ((left, right), (bottom, top)) if limits is None else limits
+    ax.set(xlim=xlim, ylim=ylim, xlabel="$z_1$", ylabel="$z_2$", title=title)
+    return ax.figure  # type: ignore[return-value]
+
+
+def _square_around(points: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of the square around points (n, 2), with some air."""
+    low, high = points.min(0), points.max(0)
+    middle, half = (low + high) / 2, 0.55 * (high - low).max()
+    return middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half
+
+
+def add_thumbnails(
+    ax: Axes, codes: ArrayLike, images: ArrayLike, *, spacing: float = 0.1
+) -> None:
+    """Put images (N, C, H, W) at their codes (N, 2), as many as fit without overlap.
 
     spacing: the smallest distance between two of them, as a share of the axes' width.
     """
-    codes, images = to_numpy(codes), as_images(images)
+    codes = to_numpy(codes)
     low, high = np.quantile(codes, [0.005, 0.995], axis=0)
     places = (codes - low) / (high - low).max()
     chosen = np.empty((0, 2))
-    for code, place, image in zip(codes, places, images, strict=True):
+    for code, place, image in zip(codes, places, as_images(images), strict=True):
         outside = ((code < low) | (code > high)).any()
         if outside or (np.linalg.norm(chosen - place, axis=1) < spacing).any():
             continue
@@ -235,19 +403,29 @@ def add_thumbnails(ax: Axes, codes, images, *, spacing: float = 0.1) -> None:
         ax.add_artist(AnnotationBbox(thumbnail, code, pad=0.05, frameon=True))
 
 
-def add_ellipses(ax: Axes, mu, sigma, *, n_sigma: float = 1.0, **style) -> None:
-    """Outline N(mu, diag sigma²) at n_sigma deviations: mu, sigma (N, 2)."""
+def add_ellipses(
+    ax: Axes,
+    mu: ArrayLike,
+    sigma: ArrayLike,
+    *,
+    n_sigma: float = 1.0,
+    **style: object,
+) -> None:
+    """Outline N(mu, diag sigma²) at n_sigma standard deviations: mu, sigma (N, 2)."""
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8, **style}
-    mu, sizes = to_numpy(mu), 2 * n_sigma * to_numpy(sigma)
+    mu, (widths, heights) = to_numpy(mu), 2 * n_sigma * to_numpy(sigma).T
+    angles = np.zeros(len(mu))
     outlines = EllipseCollection(
-        *sizes.T, np.zeros(len(mu)), units="xy", offsets=mu, transOffset=ax.transData
+        widths, heights, angles, units="xy", offsets=mu, transOffset=ax.transData
     )
     outlines.set(**style)
     ax.add_collection(outlines)
     ax.autoscale_view()
 
 
-def plane_and_picture(codes, labels, title: str):
+def plane_and_picture(
+    codes: ArrayLike, labels: ArrayLike, title: str
+) -> tuple[Figure, Line2D, AxesImage]:
     """The plane of codes beside a picture, both ready to follow a slider.
 
     Returns the figure, a cross on the plane (`cross.set_data`) and the picture

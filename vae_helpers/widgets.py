@@ -5,18 +5,17 @@ import io
 import math
 from collections.abc import Callable, Iterable
 
-from vae_helpers.plots import picture
+from vae_helpers.plots import ignore_missing_glyphs, picture
 
+import anywidget
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
+import traitlets
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-
-# Read aloud by screen readers, invisible to others.
-_HIDDEN = "<span style='position: absolute; left: -9999px'>{}</span>"
 
 
 def slider_demo(
@@ -51,17 +50,17 @@ class SliderDemo(ipywidgets.VBox):
     browser keeps only the latest value, so the picture never runs behind the hand.
     """
 
-    def __init__(self, fig: Figure, update: Callable, alt: str, ranges: dict):
+    def __init__(self, fig: Figure, update: Callable, alt: str, ranges: dict) -> None:
         plt.close(fig)  # first, so that none stays open if what follows fails
         self._fig, self._update, self._alt = fig, update, alt
         self.sliders = {name: _slider(name, *ends) for name, ends in ranges.items()}
         self._artists = self._call_update()
         self._canvas, self._background = _draw_background(fig, self._artists)
         width, height = self._canvas.get_width_height()
+        # With both sizes known nothing jumps; narrow cells shrink it in proportion.
         self._view = ipywidgets.Image(format="png", width=width, height=height)
-        self._view.layout.min_height = f"{height}px"  # no flicker: the height is fixed
         self._message = ipywidgets.HTML()
-        spoken = ipywidgets.HTML(_HIDDEN.format(html.escape(alt)))
+        spoken = _Spoken(alt=alt, names=list(ranges))
         self._draw()
         for slider in self.sliders.values():
             slider.observe(self._follow, names="value")
@@ -69,13 +68,15 @@ class SliderDemo(ipywidgets.VBox):
 
     @property
     def png(self) -> bytes:
+        """The picture now shown."""
         return self._view.value
 
     @property
     def error(self) -> str:
+        """What went wrong at the last move, as HTML; empty if nothing did."""
         return self._message.value
 
-    def _follow(self, _change=None) -> None:
+    def _follow(self, _change: object) -> None:
         try:
             self._call_update()
             self._draw()
@@ -91,6 +92,7 @@ class SliderDemo(ipywidgets.VBox):
             raise TypeError("update must return the artists that it changes, as a list")
         return list(artists)
 
+    @ignore_missing_glyphs()
     def _draw(self) -> None:
         """Put the moving artists on the stored background and show the result."""
         self._canvas.restore_region(self._background)
@@ -101,14 +103,40 @@ class SliderDemo(ipywidgets.VBox):
             pixels.save(buffer, format="png", compress_level=1)
             self._view.value = buffer.getvalue()
 
-    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         """The live widget, and a static picture for viewers without a kernel."""
         live = super()._repr_mimebundle_(**kwargs)
         data, metadata = picture(bytes(self.png), self._alt)
         return {**live, **data}, metadata
 
 
-def _slider(name: str, low: float, high: float, start: float):
+class _Spoken(anywidget.AnyWidget):
+    """What screen readers hear: the picture's text, and each slider handle's name."""
+
+    _esm = """
+    function render({ model, el }) {
+      el.classList.add("spoken");
+      el.textContent = model.get("alt");
+      el.style = "position: absolute; left: -9999px";
+      const names = model.get("names");
+      const nameHandles = () => {
+        const handles = el.closest(".widget-vbox")?.querySelectorAll(".noUi-handle");
+        if (handles?.length !== names.length) return; // not all of them are there yet
+        handles.forEach((handle, i) => handle.setAttribute("aria-label", names[i]));
+        clearInterval(timer);
+      };
+      const timer = setInterval(nameHandles, 50);
+      return () => clearInterval(timer);
+    }
+    export default { render };
+    """
+    alt = traitlets.Unicode().tag(sync=True)
+    names: traitlets.List = traitlets.List().tag(sync=True)
+
+
+def _slider(
+    name: str, low: float, high: float, start: float
+) -> ipywidgets.IntSlider | ipywidgets.FloatSlider:
     whole = all(isinstance(value, int) for value in (low, high, start))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
     low, high, start = (
@@ -116,11 +144,14 @@ def _slider(name: str, low: float, high: float, start: float):
     )
     # The largest of …, 0.01, 0.1, 1, … that gives a hundred steps or more.
     step = 1 if whole else 10 ** math.floor(math.log10((high - low) / 100))
-    layout = {"width": "480px"}
-    return kind(start, min=low, max=high, step=step, description=name, layout=layout)
+    look = {"layout": {"width": "480px"}, "style": {"description_width": "initial"}}
+    return kind(start, min=low, max=high, step=step, description=name, **look)
 
 
-def _draw_background(fig: Figure, moving: list[Artist]):
+@ignore_missing_glyphs()
+def _draw_background(
+    fig: Figure, moving: list[Artist]
+) -> tuple[FigureCanvasAgg, object]:
     """A canvas for `fig` and its pixels without the artists that move."""
     canvas = FigureCanvasAgg(fig)
     canvas.draw()  # once with everything in place, so that the layout has room for it

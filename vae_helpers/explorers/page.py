@@ -1,0 +1,74 @@
+"""The browser's half as one module, and a page that holds it and needs nothing else."""
+
+import base64
+import hashlib
+import html
+import json
+from pathlib import Path
+
+from vae_helpers.explorers.packing import to_base64
+
+_HERE = Path(__file__).parent
+_PARTS = ("parts.js", "plane.js", "latent.js", "posterior.js")
+SCRIPT = "\n".join((_HERE / part).read_text("utf-8") for part in _PARTS)
+STYLE = (_HERE / "explorer.css").read_text("utf-8")
+
+
+def write_page(
+    path: str | Path, state: dict, *, title: str, alt: str, still: bytes
+) -> None:
+    """Write one page that holds the module, its state and the still picture (PNG).
+
+    state: each synced trait of the explorer, by name. The page opens from the disk
+    (file://); without JavaScript it shows the still.
+    """
+    style, script = STYLE + _PAGE_STYLE, SCRIPT + _PAGE_SCRIPT
+    page = _PAGE.format(
+        title=html.escape(title),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        # Else "</script>" in a title would end the data.
+        state=json.dumps(state, default=to_base64).replace("<", r"\u003c"),
+        alt=html.escape(alt),
+        still=base64.b64encode(still).decode(),
+    )
+    Path(path).write_text(page, "utf-8", newline="\n")  # the hashes are those of "\n"
+
+
+def _hash(text: str) -> str:
+    """What a Content-Security-Policy calls this very text and no other."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+_PAGE_STYLE = """
+body { background: white; color: #1b1b1b; margin: 24px; }
+@media (max-width: 480px) { body { margin: 4px; } }
+"""
+_PAGE_SCRIPT = """
+const state = JSON.parse(document.getElementById("state").textContent);
+render({ model: pageModel(state), el: document.getElementById("explorer") });
+"""
+# Nothing may be loaded and no other script may run.
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src {script_hash}; style-src {style_hash}; img-src data:">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<main id="explorer"></main>
+<noscript><img src="data:image/png;base64,{still}" alt="{alt}"></noscript>
+<script type="application/json" id="state">{state}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
