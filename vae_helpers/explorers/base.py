@@ -48,7 +48,7 @@ class Numbers(traitlets.TraitType):
                 f"{self.name} is {value!r}: the grid holds {low.round(4)} to "
                 f"{high.round(4)}"
             )
-        return numbers.tolist()
+        return [float(number) for number in numbers]
 
 
 class Explorer(anywidget.AnyWidget):
