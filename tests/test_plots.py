@@ -398,6 +398,16 @@ def test_densities_take_the_colours_of_their_quantities():
     assert {"prior", "other", "t"} <= texts(fig)
 
 
+def test_the_shaded_area_is_the_kl():
+    z = np.linspace(-9, 9, 2001)
+    log_q, log_p = (-0.5 * (z - m) ** 2 - 0.5 * np.log(2 * np.pi) for m in (1, 0))
+    fig = plots.kl_area(z, log_q, log_p, names=("q, truth", "p, belief"))
+    (title,) = (text for text in texts(fig) if "nats" in text)
+    assert "0.500" in title  # half of the squared distance of the means
+    (area,) = fig.axes[0].collections
+    assert to_rgba(plots.COLORS["kl"])[:3] == tuple(area.get_facecolor()[0, :3])
+
+
 def test_medians_are_a_line_in_the_band_of_eight_runs_of_ten():
     values = np.arange(11.0) * np.array([[1.0], [10.0]])  # (2 x values, 11 runs)
     labels = {"xlabel": "x", "ylabel": "y", "title": "t"}
@@ -411,10 +421,12 @@ def test_medians_are_a_line_in_the_band_of_eight_runs_of_ten():
 def test_the_posterior_stands_beside_its_image():
     table = torch.zeros(4, 3)
     table[3, 0] = 1  # the largest pose, the smallest blur
+    kinds, shares = ["ball", "box"], [0.75, 0.25]
     fig = plots.image_and_posterior(
-        torch.rand(28, 28), table, range(4), range(3), ["ball", "box"], [0.75, 0.25]
+        torch.rand(28, 28), table, range(4), range(3), kinds, shares, (1, 2)
     )
     _, middle, right = fig.axes
+    assert middle.lines[0].get_xydata().tolist() == [[1, 2]]
     fig.canvas.draw()
     x, y = middle.transData.transform((2.9, 0.1)).astype(int)
     pixels = np.asarray(fig.canvas.buffer_rgba())[::-1]
@@ -442,6 +454,7 @@ def test_the_target_has_a_bar_for_each_name():
     z = np.linspace(-2, 2, 9)
     fig, line, bars = plots.target_and_bars(z, z**2, "there", "back")
     assert len(bars) == 2
+    fig.canvas.draw()  # tick labels are made then
     assert {"there", "back", "target t", "q"} <= texts(fig)
     assert line.get_color() == plots.COLORS["q"]
 

@@ -278,7 +278,7 @@ def densities(
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 3.3))
     styles = cycle(["-", "--", "-."])  # told apart without colour as well
-    for (label, (values, color)), style in zip(curves.items(), styles):
+    for (label, (values, color)), style in zip(curves.items(), styles, strict=False):
         color = COLORS.get(color, color)
         line = to_numpy(values)
         ax.plot(to_numpy(z), line, style, color=color, linewidth=2, label=label)
@@ -287,12 +287,27 @@ def densities(
     return ax.figure
 
 
+def kl_area(z, log_first, log_second, *, names: tuple[str, str]) -> Figure:
+    """Two densities and, shaded, the signed area that is KL(first ‖ second) in nats."""
+    z, first, second = (to_numpy(values) for values in (z, log_first, log_second))
+    integrand = np.exp(first) * (first - second)
+    curves = {names[0]: (np.exp(first), "C5"), names[1]: (np.exp(second), "C3")}
+    title = f"The shaded area is the KL: {np.trapezoid(integrand, z):.3f} nats"
+    fig = densities(z, curves, title=title)
+    (ax,) = fig.axes
+    label = f"{names[0][0]} · (log {names[0][0]} − log {names[1][0]})"
+    ax.fill_between(z, integrand, color=COLORS["kl"], alpha=0.5, label=label)
+    ax.legend()
+    return fig
+
+
 def image_and_posterior(
-    image, table, poses, blurs, kinds: Sequence[str], shares
+    image, table, poses, blurs, kinds: Sequence[str], shares, truth
 ) -> Figure:
     """A photograph (28, 28), its posterior over pose and blur, and that of the kind.
 
     table: probabilities (n_poses, n_blurs). shares: one probability for each kind.
+    truth: the pose and the blur that made the image, marked by a cross.
     """
     fig, (left, middle, right) = plt.subplots(
         1, 3, figsize=(9.4, 3.2), width_ratios=[1, 1.5, 0.9]
@@ -304,6 +319,7 @@ def image_and_posterior(
     middle.contourf(
         to_numpy(poses), to_numpy(blurs), table.T / table.max(), 10, cmap="Greens"
     )
+    middle.plot(*truth, "P", color="black", mec="white", ms=12)
     middle.set(xlabel="pose", ylabel="blur [pixels]", title="p(pose, blur | x)")
     bars = right.bar(kinds, to_numpy(shares), color=COLORS["posterior"])
     right.bar_label(bars, fmt=lambda share: f"{share:.0%}")
