@@ -482,3 +482,12 @@ def test_histograms_have_an_area_of_one():
     for patch in ax.patches:
         heights, edges, _ = patch.get_data()
         assert (heights * np.diff(edges)).sum() == pytest.approx(1)
+
+
+def test_recolor_changes_curves_and_legend():
+    lines = {"a": ([1, 2], [1, 2]), "b": ([1, 2], [2, 1])}
+    fig = plots.curves(lines, xlabel="x", ylabel="y", title="t")
+    plots.recolor(fig, "red", "blue")
+    (ax,) = fig.axes
+    for shown in (ax.lines, ax.get_legend().get_lines()):
+        assert [line.get_color() for line in shown] == ["red", "blue"]

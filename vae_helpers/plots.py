@@ -455,3 +455,12 @@ def histograms(
     ax.set(xlabel=xlabel, ylabel="density", xlim=limits)
     ax.legend()
     return fig
+
+
+def recolor(fig: Figure, *colors: str) -> None:
+    """Give the curves of a figure other colours, for things that `COLORS` does not name."""
+    (ax,) = fig.axes
+    for line, color in zip(ax.lines, colors, strict=True):
+        line.set_color(color)
+    if ax.get_legend():
+        ax.legend()
