@@ -458,7 +458,7 @@ def histograms(
 
 
 def recolor(fig: Figure, *colors: str) -> None:
-    """Give the curves of a figure other colours, for things that `COLORS` does not name."""
+    """Give the curves of a figure other colours, where `COLORS` names none of them."""
     (ax,) = fig.axes
     for line, color in zip(ax.lines, colors, strict=True):
         line.set_color(color)
