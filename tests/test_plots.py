@@ -433,3 +433,112 @@ def test_heatmap_of_zeros_and_on_given_axes_keeps_its_scale():
     assert ax.images[0].get_clim() == (0, 3)
     assert plots.heatmap([[0.0]], **labels).axes[0].images[0].get_clim() == (0, 1)
     plt.close("all")
+
+
+# ── latent variables, KL and ELBO ───────────────────────────────────────────────────
+
+
+def test_densities_take_the_colours_of_their_quantities():
+    z = torch.linspace(-1, 1, 5)
+    curves = {"prior": (z**2, "prior"), "other": (z, "red")}
+    fig = plots.densities(z, curves, title="t", xlim=(-1, 1))
+    (ax,) = fig.axes
+    colors = [to_rgba(line.get_color()) for line in ax.lines]
+    assert colors == [to_rgba(plots.COLORS["prior"]), to_rgba("red")]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [1, 0.25, 0, 0.25, 1])
+    assert {"prior", "other", "t"} <= texts(fig)
+
+
+def test_the_shaded_area_is_the_kl():
+    z = np.linspace(-9, 9, 2001)
+    log_q, log_p = (-0.5 * (z - m) ** 2 - 0.5 * np.log(2 * np.pi) for m in (1, 0))
+    fig = plots.kl_area(z, log_q, log_p, names=("q, truth", "p, belief"))
+    (title,) = (text for text in texts(fig) if "nats" in text)
+    assert "0.500" in title  # half of the squared distance of the means
+    (area,) = fig.axes[0].collections
+    assert to_rgba(plots.COLORS["kl"])[:3] == tuple(area.get_facecolor()[0, :3])
+
+
+def test_medians_are_a_line_in_the_band_of_eight_runs_of_ten():
+    values = np.arange(11.0) * np.array([[1.0], [10.0]])  # (2 x values, 11 runs)
+    labels = {"xlabel": "x", "ylabel": "y", "title": "t"}
+    (ax,) = plots.medians({"runs": ([1, 2], values, "C0")}, **labels).axes
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [5, 50])
+    ((band,),) = (paths.get_paths() for paths in ax.collections)
+    corners = {tuple(corner) for corner in band.vertices.round(6)}
+    assert {(1, 1), (1, 9), (2, 10), (2, 90)} <= corners
+
+
+def test_the_posterior_stands_beside_its_image():
+    table = torch.zeros(4, 3)
+    table[3, 0] = 1  # the largest pose, the smallest blur
+    kinds, shares = ["ball", "box"], [0.75, 0.25]
+    fig = plots.image_and_posterior(
+        torch.rand(28, 28), table, range(4), range(3), kinds, shares, (1, 2)
+    )
+    _, middle, right = fig.axes
+    assert middle.lines[0].get_xydata().tolist() == [[1, 2]]
+    fig.canvas.draw()
+    x, y = middle.transData.transform((2.9, 0.1)).astype(int)
+    pixels = np.asarray(fig.canvas.buffer_rgba())[::-1]
+    assert pixels[y, x, 0] < 100  # dark green where the probability is
+    assert [bar.get_height() for bar in right.patches] == [0.75, 0.25]
+    assert "75%" in texts(fig)
+
+
+def test_the_stack_puts_the_kl_on_top_of_the_elbo():
+    z = np.linspace(-2, 4, 9)
+    fig, line, stack = plots.posterior_and_stack(z, z * 0 + 0.1, -2.0)
+    assert line.get_label() == "q"
+    lower, upper, *labels = stack(torch.tensor(-5.0), torch.tensor(3.0))
+    assert lower.get_y() + lower.get_height() == pytest.approx(-5)
+    assert (upper.get_y(), upper.get_y() + upper.get_height()) == pytest.approx(
+        (-5, -2)
+    )
+    assert lower.get_facecolor() == to_rgba(plots.COLORS["elbo"])
+    assert upper.get_facecolor() == to_rgba(plots.COLORS["kl"])
+    assert [label.get_text() for label in labels] == ["ELBO −5.00", "KL 3.00"]
+    assert line in fig.axes[0].lines
+
+
+def test_the_target_has_a_bar_for_each_name():
+    z = np.linspace(-2, 2, 9)
+    fig, line, bars = plots.target_and_bars(z, z**2, "there", "back")
+    assert len(bars) == 2
+    fig.canvas.draw()  # tick labels are made then
+    assert {"there", "back", "target t", "q"} <= texts(fig)
+    assert line.get_color() == plots.COLORS["q"]
+
+
+def test_the_cloud_follows_its_noise_and_keeps_its_marks():
+    eps = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    fig, show = plots.noise_and_cloud(eps)
+    cloud, *marks, pointer, caption = show(
+        3 + 2 * eps, torch.tensor([3.0, 3.0]), torch.tensor([4.0, 0.0]), "hello"
+    )
+    np.testing.assert_allclose(cloud.get_offsets(), 3 + 2 * eps, rtol=1e-6)
+    still = fig.axes[0].lines
+    for mark, origin in zip(marks, still, strict=True):
+        np.testing.assert_allclose(
+            mark.get_xydata(), 3 + 2 * origin.get_xydata(), rtol=1e-6
+        )
+    assert tuple(pointer.xy) == (4, 3)
+    assert caption.get_text() == "hello"
+
+
+def test_histograms_have_an_area_of_one():
+    values = {"a": torch.randn(5000), "b": np.random.default_rng(0).random(5000)}
+    labels = {"xlabel": "x", "limits": (-6.0, 6.0)}
+    (ax,) = plots.histograms(values, ["C5", "C6"], **labels).axes
+    for patch in ax.patches:
+        heights, edges, _ = patch.get_data()
+        assert (heights * np.diff(edges)).sum() == pytest.approx(1)
+
+
+def test_recolor_changes_curves_and_legend():
+    lines = {"a": ([1, 2], [1, 2]), "b": ([1, 2], [2, 1])}
+    fig = plots.curves(lines, xlabel="x", ylabel="y", title="t")
+    plots.recolor(fig, "red", "blue")
+    (ax,) = fig.axes
+    for shown in (ax.lines, ax.get_legend().get_lines()):
+        assert [line.get_color() for line in shown] == ["red", "blue"]
