@@ -465,7 +465,7 @@ def test_an_encoder_far_off_is_saved_by_the_highest_point(deviations_off):
 def test_the_highest_point_is_the_posteriors_with_its_curvature(deviations):
     model = linear_vae(deviations, tilt=0.6, dtype=F64)
     images = draw_pictures(model)
-    mu, sigma = exact._decode_plane(model, images, 7.0, 0.035).peak()
+    mu, sigma = exact._decode_plane(model, images, 7.0, 0.035).peak().unbind(1)
     posterior = linear_posterior(model, images)
     assert (mu - posterior.mean).abs().max() < 0.035  # tilted: not the nearest point
     assert mu.unique(dim=0).shape == mu.shape
@@ -496,7 +496,7 @@ def tent_vae():
 
 def test_the_highest_point_is_not_trusted_where_little_mass_is():
     model, image = tent_vae(), torch.zeros(1, *SHAPE)
-    assert exact._decode_plane(model, image, 7.0, 0.035).peak()[0][0, 0] > 1
+    assert exact._decode_plane(model, image, 7.0, 0.035).peak()[0, 0, 0] > 1
     gaps = gap_surgery(model, image)
     # Around −2 the posterior is N(−1.6, 1/5): slope 1 over sigma 0.5, and the prior.
     assert_close(gaps.mu, torch.tensor([[-1.6, 0.0]]).double(), rtol=0, atol=0.02)

@@ -83,8 +83,8 @@ class Grid:
         z1, z2 = self.axes()
         return self.log_px_z + _log_prior(z1, z2[:, None]).to(self.log_px_z)
 
-    def peak(self) -> tuple[Tensor, Tensor]:
-        """mu and sigma of a Gaussian on the highest point of p(z|x): twice (…, 2).
+    def peak(self) -> Tensor:
+        """mu and sigma of a Gaussian on the highest point of p(z|x): (…, 2, 2).
 
         sigma: from the bend of log p(z|x) along each axis there, and at most 1.
         """
@@ -102,8 +102,8 @@ class Grid:
             for up, right in ((0, 2), (2, 0))
         ]
         precision = torch.stack(bends, -1) / (2 * self.step) ** 2
-        mu = torch.stack([z1[columns], z2[rows]], -1)
-        return mu, precision.clamp(min=1.0).rsqrt()  # where it is flat or bends upwards
+        sigma = precision.clamp(min=1.0).rsqrt()  # it may be flat, or bend upwards
+        return torch.stack([torch.stack([z1[columns], z2[rows]], -1), sigma], -2)
 
 
 @dataclass
@@ -158,13 +158,16 @@ class PosteriorGrid(Grid):
         kl = gaussian_kl(mu[None], 2 * sigma.log()[None])[0]
         return q2 @ self.log_px_z.double() @ q1 - kl
 
-    def best_gaussian(self, starts: Sequence[tuple]) -> tuple[list, list]:
+    def best_gaussian(self, starts: Sequence) -> tuple[list, list]:
         """mu and sigma of the q with the highest ELBO that climbs within limits find.
 
-        starts: pairs (mu, sigma), two numbers each; `peak()` is a good one.
+        starts: each a q in two rows, mu and sigma, such as `peak()`.
         """
         limits = torch.tensor([self.mu_limits, [self.sigma_limits] * 2]).double()
-        ends = [_climb(self.elbo, start, limits) for start in starts]
+        ends = [
+            _climb(self.elbo, torch.as_tensor(start).double(), limits)
+            for start in starts
+        ]
         mu, sigma = max(ends, key=lambda q: self.elbo(*q).item()).tolist()
         return mu, sigma
 
@@ -236,7 +239,7 @@ def gap_surgery(model: VAE, images: Tensor) -> Gaps:
         with torch.no_grad():
             mu, logvar = (part.double().cpu() for part in model.encode(x))
         encoded = torch.stack([mu, (0.5 * logvar).exp()], 1)  # (B, 2, 2)
-        starts = torch.stack([encoded, torch.stack(plane.peak(), 1)], 1)
+        starts = torch.stack([encoded, plane.peak()], 1)
         for image, *log_px, pair in zip(x.split(1), *exact, starts, strict=True):
             elbo, best, (mu, sigma) = _find_best(model, image, pair)
             parts.append((elbo, best, *log_px, mu, 2 * sigma.log()))
@@ -420,26 +423,27 @@ def _find_best(model: VAE, x: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, T
     starts: (n, 2, 2); a q is two rows, mu and sigma.
     """
 
-    def elbo(mu: Tensor, sigma: Tensor, n_nodes: int = 8) -> Tensor:
-        return exact_elbo(model, x, mu[None], 2 * sigma.log()[None], n_nodes=n_nodes)[0]
+    def elbo(mu: Tensor, sigma: Tensor) -> Tensor:  # fewer nodes will do on the way
+        return exact_elbo(model, x, mu[None], 2 * sigma.log()[None], n_nodes=8)[0]
 
     limits = torch.tensor([[[-_REACH, _REACH]] * 2, [[1e-4, _REACH]] * 2]).double()
-    candidates = [starts[0], *(_climb(elbo, start, limits) for start in starts)]
+    found = torch.stack([starts[0], *(_climb(elbo, start, limits) for start in starts)])
     with torch.no_grad():
-        elbos = torch.stack([elbo(*q, n_nodes=24) for q in candidates])
-    return elbos[0], elbos.max(), candidates[int(elbos.argmax())]
+        mu, logvar = found[:, 0], 2 * found[:, 1].log()
+        elbos = exact_elbo(model, x.expand(len(mu), *x.shape[1:]), mu, logvar)
+    return elbos[0], elbos.max(), found[elbos.argmax()]
 
 
 @torch.enable_grad()
 def _climb(
-    elbo: Callable[[Tensor, Tensor], Tensor], start: Sequence | Tensor, limits: Tensor
+    elbo: Callable[[Tensor, Tensor], Tensor], start: Tensor, limits: Tensor
 ) -> Tensor:
     """The q with the highest elbo(mu, sigma) that L-BFGS finds: (2, 2) → (2, 2).
 
     limits: (2, 2, 2), the lowest and the highest of each number of q.
     """
     low, high = limits.unbind(-1)
-    mu, sigma = torch.tensor(np.array(start, float)).clamp(low, high)
+    mu, sigma = start.clamp(low, high)
 
     def move(moves: Tensor) -> Tensor:  # in units of the first sigma
         return torch.stack([mu + sigma * moves[0], sigma * moves[1].exp()])
