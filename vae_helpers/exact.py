@@ -163,11 +163,8 @@ class PosteriorGrid(Grid):
 
         starts: each a q in two rows, mu and sigma, such as `peak()`.
         """
-        limits = torch.tensor([self.mu_limits, [self.sigma_limits] * 2]).double()
-        ends = [
-            _climb(self.elbo, torch.as_tensor(start).double(), limits)
-            for start in starts
-        ]
+        limits = _double([self.mu_limits, [self.sigma_limits] * 2])
+        ends = [_climb(self.elbo, _double(start), limits) for start in starts]
         mu, sigma = max(ends, key=lambda q: self.elbo(*q).item()).tolist()
         return mu, sigma
 
@@ -426,7 +423,7 @@ def _find_best(model: VAE, x: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, T
     def elbo(mu: Tensor, sigma: Tensor) -> Tensor:  # fewer nodes will do on the way
         return exact_elbo(model, x, mu[None], 2 * sigma.log()[None], n_nodes=8)[0]
 
-    limits = torch.tensor([[[-_REACH, _REACH]] * 2, [[1e-4, _REACH]] * 2]).double()
+    limits = _double([[[-_REACH, _REACH]] * 2, [[1e-4, _REACH]] * 2])
     found = torch.stack([starts[0], *(_climb(elbo, start, limits) for start in starts)])
     with torch.no_grad():
         mu, logvar = found[:, 0], 2 * found[:, 1].log()
@@ -476,3 +473,7 @@ def _find_window(plane: Grid, mu: Tensor, sigma: Tensor) -> tuple[float, float, 
         ends.append((low, high))
     z1, z2 = ((low + high) / 2 for low, high in ends)
     return z1, z2, max(high - low for low, high in ends) / 2
+
+
+def _double(numbers: Sequence | Tensor) -> Tensor:
+    return torch.as_tensor(numbers, dtype=torch.double)
