@@ -183,9 +183,10 @@ def log_evidence_quadrature(
     cells that hold the posterior are divided by four along each axis and summed again.
     error: how far the sum over every second point, in the worst of the four ways, is
         from the sum over all, which is far closer to the truth; plus what there can be
-        outside if p(x|z) is nowhere larger there than inside. It measures, and is no
-        bound: where it is above 0.3 nats, the posterior is narrower than the points
-        are apart, and both value and error may be wrong by more; use a smaller step.
+        outside if p(x|z) is nowhere larger there than inside. It is no bound: above
+        0.3 nats the posterior is narrower than the points are apart, even a quarter of
+        `step`, and value and error may be wrong by more. Where such a peak lies midway
+        between four points, the four ways err alike. Then use a smaller step.
 
     model: with `encode`, `decode` and `log_likelihood` as a `VAE` has them.
     A hundred images take a second or two. Raises `ValueError` for a model with another
@@ -261,38 +262,42 @@ def posterior_grid(
     sigma = (0.5 * logvar).exp()
     plane = _decode_plane(model, images, _REACH, _CELL)
     z1, z2, half = window or _find_window(plane, mu, sigma)
+    low, step, n = _lay_out(plane, (z1, z2), half, sigma.min().item())
+    fine = _decode_grid(model, images, low, step, n)
 
-    # Whole cells of the plane, so that the fine ones replace them and leave no gap.
-    edges = [c - half * (1 + _MARGIN) for c in (z1, z2)]
-    first = [math.floor((e - o) / _CELL) for e, o in zip(edges, plane.low, strict=True)]
-    n_cells = math.ceil(2 * half * (1 + _MARGIN) / _CELL) + 1
-    finest = min(sigma.min().item(), half / 30)
-    per_cell = max(1, min(math.ceil(_CELL / finest), _FINEST // n_cells))
-    step, (left, bottom) = _CELL / per_cell, plane.low
-    low = left + first[0] * _CELL, bottom + first[1] * _CELL
-    fine = _decode_grid(model, images, low, step, n_cells * per_cell)
+    columns, rows = (
+        (middles > edge) & (middles < edge + n * step)
+        for middles, edge in zip(plane.axes(), low, strict=True)
+    )
+    rest = plane.log_joint().masked_fill(rows[:, None] & columns, -math.inf)
+    inside, outside = _sum_quarters(fine.log_joint(), step), _sum_quarters(rest, _CELL)
+    log_px, error = (part.item() for part in _join(torch.logaddexp(inside, outside)))
 
-    columns, rows = (slice(max(k, 0), max(k + n_cells, 0)) for k in first)
-    rest = plane.log_joint()
-    rest[:, rows, columns] = -math.inf
-    log_px, error = _join(
-        torch.logaddexp(
-            _sum_quarters(fine.log_joint(), step), _sum_quarters(rest, _CELL)
-        )
+    left, bottom = (  # whole cells again
+        edge + round((middle - half - edge) / step) * step
+        for middle, edge in zip((z1, z2), low, strict=True)
     )
     width = round(2 * half / step) * step
+    shown = (left, left + width), (bottom, bottom + width)
+    return PosteriorGrid(fine.log_px_z[0], low, step, shown, log_px, error)
+
+
+def _lay_out(
+    plane: Grid, middle: tuple[float, float], half: float, sigma: float
+) -> tuple[tuple[float, float], float, int]:
+    """`low`, `step` and n of the fine grid for a window and the encoder's least sigma.
+
+    It takes the place of whole cells of the plane, so that there is no gap.
+    """
+    reach = half * (1 + _MARGIN)
+    n_cells = math.ceil(2 * reach / _CELL) + 1
+    finest = min(sigma, half / 30)
+    per_cell = max(1, min(math.ceil(_CELL / finest), _FINEST // n_cells))
     left, bottom = (
-        edge + round((c - half - edge) / step) * step
-        for c, edge in zip((z1, z2), low, strict=True)
+        edge + math.floor((z - reach - edge) / _CELL) * _CELL
+        for z, edge in zip(middle, plane.low, strict=True)
     )
-    return PosteriorGrid(
-        fine.log_px_z[0],
-        low,
-        step,
-        window=((left, left + width), (bottom, bottom + width)),
-        log_px=log_px.item(),
-        error=error.item(),
-    )
+    return (left, bottom), _CELL / per_cell, n_cells * per_cell
 
 
 def _split(model: VAE, images: Tensor) -> Iterator[Tensor]:
