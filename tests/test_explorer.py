@@ -12,7 +12,6 @@ import math
 import re
 from html.parser import HTMLParser
 
-from vae_helpers.exact import posterior_grid
 from vae_helpers.explorers import LatentExplorer, PosteriorExplorer, packing
 from vae_helpers.explorers.latent import tile_plane
 from vae_helpers.explorers.packing import freeze_decoder, pack_decoder
@@ -30,8 +29,6 @@ from explorer_models import MODELS, make_model, make_model_of_shape
 from PIL import Image
 from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
 from torch import nn
-from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
-from torch.distributions.kl import kl_divergence
 
 HOSTILE = "</script><script>alert(1)</script> <b>&amp; \"quoted\" 'x' $x_1$"
 
@@ -375,85 +372,7 @@ def test_the_page_needs_nothing_else_and_allows_nothing_else(written):
         assert f"'sha256-{base64.b64encode(digest).decode()}'" in policy
 
 
-# ── the exact posterior: a linear Gaussian model has it in closed form ──────────────
-
-
-def closed_form(model, x):
-    """p(z|x) and log p(x) of a linear decoder with Gaussian pixels."""
-    weight = model.decoder[0].weight.double()
-    bias, variance = model.decoder[0].bias.double(), model.pixel_logvar.double().exp()
-    x = x.flatten().double()
-    precision = torch.eye(2).double() + weight.T @ weight / variance
-    mean = torch.linalg.solve(precision, weight.T @ (x - bias) / variance)
-    marginal = LowRankMultivariateNormal(bias, weight, variance.expand(784))
-    return MultivariateNormal(mean, precision_matrix=precision), marginal.log_prob(x)
-
-
-def linear_case(seed):
-    model = make_model("linear", seed)
-    generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(1, 2, generator=generator)
-    with torch.no_grad():
-        x = model.pixel_means(z)[0] + 0.8 * torch.randn(1, 28, 28, generator=generator)
-    return model, x
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_log_px_and_the_best_gaussian_are_those_of_the_closed_form(seed):
-    model, x = linear_case(seed)
-    with torch.no_grad():
-        posterior, log_px = closed_form(model, x)
-    explorer = PosteriorExplorer(model, x)
-    assert explorer.grid.log_px == pytest.approx(log_px.item(), abs=1e-3)
-    mu, sigma = explorer.best_q
-    narrowest = posterior.precision_matrix.diagonal().rsqrt()  # the best diagonal q
-    np.testing.assert_allclose(mu, posterior.mean, atol=2e-3)
-    np.testing.assert_allclose(sigma, narrowest, rtol=0.02)
-
-
-def test_elbo_plus_kl_is_log_px_for_any_q_that_the_limits_allow():
-    model, x = linear_case(0)
-    with torch.no_grad():
-        posterior, log_px = closed_form(model, x)
-    explorer = PosteriorExplorer(model, x)
-    rng = np.random.default_rng(0)
-    draws = [rng.uniform(*np.transpose(explorer.limits[n]), (50, 2)) for n in MU_SIGMA]
-    draws = [(mu, sigma) for mu, sigma in zip(*draws, strict=True)]
-    corner = [[low for low, _ in explorer.limits[name]] for name in MU_SIGMA]
-    for mu, sigma in [*draws, corner]:
-        explorer.mu, explorer.sigma = mu, sigma
-        q = MultivariateNormal(
-            torch.tensor(mu), torch.diag(torch.tensor(sigma).square())
-        )
-        kl = kl_divergence(q, posterior).item()
-        assert explorer.elbo + kl == pytest.approx(log_px.item(), abs=2e-3)
-
-
-MU_SIGMA = ("mu", "sigma")
-
-
-def test_the_grid_holds_log_p_x_given_z_where_it_says():
-    model = make_model("relu")
-    x = (torch.rand(1, 28, 28) > 0.7).float()
-    grid = posterior_grid(model, x)
-    z1, z2 = grid.axes()
-    for row, column in [(0, 0), (3, 70), (len(z1) - 1, 2)]:
-        z = torch.tensor([[z1[column], z2[row]]]).double()
-        expected = model.double().log_likelihood(x[None].double(), z).item()
-        assert grid.log_px_z[row, column].item() == pytest.approx(expected, abs=1e-3)
-
-
-def test_the_window_holds_the_posterior_and_the_encoders_q_or_is_the_one_given():
-    model, x = linear_case(1)
-    explorer = PosteriorExplorer(model, x)
-    with torch.no_grad():
-        posterior, _ = closed_form(model, x)
-    for d, (low, high) in enumerate(explorer.limits["mu"]):
-        normal = Normal(posterior.mean[d], posterior.covariance_matrix[d, d].sqrt())
-        assert normal.cdf(torch.tensor(high)) - normal.cdf(torch.tensor(low)) > 0.999
-        assert low < explorer.encoder_q[0][d] < high
-    given = PosteriorExplorer(model, x, window=(0.5, -0.5, 1.0)).limits["mu"]
-    np.testing.assert_allclose(given, [(-0.5, 1.5), (-1.5, 0.5)], atol=0.04)
+# ── the posterior; its mathematics is tested in test_exact_posterior.py ──────────────
 
 
 def test_a_posterior_explorer_refuses_what_does_not_fit(posterior_explorer):

@@ -83,8 +83,8 @@ class Grid:
         z1, z2 = self.axes()
         return self.log_px_z + _log_prior(z1, z2[:, None]).to(self.log_px_z)
 
-    def peak(self) -> tuple[Tensor, Tensor]:
-        """mu and sigma of a Gaussian on the highest point of p(z|x): twice (…, 2).
+    def peak(self) -> Tensor:
+        """mu and sigma of a Gaussian on the highest point of p(z|x): (…, 2, 2).
 
         sigma: from the bend of log p(z|x) along each axis there, and at most 1.
         """
@@ -102,8 +102,8 @@ class Grid:
             for up, right in ((0, 2), (2, 0))
         ]
         precision = torch.stack(bends, -1) / (2 * self.step) ** 2
-        mu = torch.stack([z1[columns], z2[rows]], -1)
-        return mu, precision.clamp(min=1.0).rsqrt()  # where it is flat or bends upwards
+        sigma = precision.clamp(min=1.0).rsqrt()  # it may be flat, or bend upwards
+        return torch.stack([torch.stack([z1[columns], z2[rows]], -1), sigma], -2)
 
 
 @dataclass
@@ -158,13 +158,13 @@ class PosteriorGrid(Grid):
         kl = gaussian_kl(mu[None], 2 * sigma.log()[None])[0]
         return q2 @ self.log_px_z.double() @ q1 - kl
 
-    def best_gaussian(self, starts: Sequence[tuple]) -> tuple[list, list]:
+    def best_gaussian(self, starts: Sequence) -> tuple[list, list]:
         """mu and sigma of the q with the highest ELBO that climbs within limits find.
 
-        starts: pairs (mu, sigma), two numbers each; `peak()` is a good one.
+        starts: each a q in two rows, mu and sigma, such as `peak()`.
         """
-        limits = torch.tensor([self.mu_limits, [self.sigma_limits] * 2]).double()
-        ends = [_climb(self.elbo, start, limits) for start in starts]
+        limits = _double([self.mu_limits, [self.sigma_limits] * 2])
+        ends = [_climb(self.elbo, _double(start), limits) for start in starts]
         mu, sigma = max(ends, key=lambda q: self.elbo(*q).item()).tolist()
         return mu, sigma
 
@@ -183,9 +183,10 @@ def log_evidence_quadrature(
     cells that hold the posterior are divided by four along each axis and summed again.
     error: how far the sum over every second point, in the worst of the four ways, is
         from the sum over all, which is far closer to the truth; plus what there can be
-        outside if p(x|z) is nowhere larger there than inside. It measures, and is no
-        bound: where it is above 0.3 nats, the posterior is narrower than the points
-        are apart, and both value and error may be wrong by more; use a smaller step.
+        outside if p(x|z) is nowhere larger there than inside. It is no bound: above
+        0.3 nats the posterior is narrower than the points are apart, even a quarter of
+        `step`, and value and error may be wrong by more. Where such a peak lies midway
+        between four points, the four ways err alike. Then use a smaller step.
 
     model: with `encode`, `decode` and `log_likelihood` as a `VAE` has them.
     A hundred images take a second or two. Raises `ValueError` for a model with another
@@ -236,7 +237,7 @@ def gap_surgery(model: VAE, images: Tensor) -> Gaps:
         with torch.no_grad():
             mu, logvar = (part.double().cpu() for part in model.encode(x))
         encoded = torch.stack([mu, (0.5 * logvar).exp()], 1)  # (B, 2, 2)
-        starts = torch.stack([encoded, torch.stack(plane.peak(), 1)], 1)
+        starts = torch.stack([encoded, plane.peak()], 1)
         for image, *log_px, pair in zip(x.split(1), *exact, starts, strict=True):
             elbo, best, (mu, sigma) = _find_best(model, image, pair)
             parts.append((elbo, best, *log_px, mu, 2 * sigma.log()))
@@ -261,38 +262,42 @@ def posterior_grid(
     sigma = (0.5 * logvar).exp()
     plane = _decode_plane(model, images, _REACH, _CELL)
     z1, z2, half = window or _find_window(plane, mu, sigma)
+    low, step, n = _lay_out(plane, (z1, z2), half, sigma.min().item())
+    fine = _decode_grid(model, images, low, step, n)
 
-    # Whole cells of the plane, so that the fine ones replace them and leave no gap.
-    edges = [c - half * (1 + _MARGIN) for c in (z1, z2)]
-    first = [math.floor((e - o) / _CELL) for e, o in zip(edges, plane.low, strict=True)]
-    n_cells = math.ceil(2 * half * (1 + _MARGIN) / _CELL) + 1
-    finest = min(sigma.min().item(), half / 30)
-    per_cell = max(1, min(math.ceil(_CELL / finest), _FINEST // n_cells))
-    step, (left, bottom) = _CELL / per_cell, plane.low
-    low = left + first[0] * _CELL, bottom + first[1] * _CELL
-    fine = _decode_grid(model, images, low, step, n_cells * per_cell)
+    columns, rows = (
+        (middles > edge) & (middles < edge + n * step)
+        for middles, edge in zip(plane.axes(), low, strict=True)
+    )
+    rest = plane.log_joint().masked_fill(rows[:, None] & columns, -math.inf)
+    inside, outside = _sum_quarters(fine.log_joint(), step), _sum_quarters(rest, _CELL)
+    log_px, error = (part.item() for part in _join(torch.logaddexp(inside, outside)))
 
-    columns, rows = (slice(max(k, 0), max(k + n_cells, 0)) for k in first)
-    rest = plane.log_joint()
-    rest[:, rows, columns] = -math.inf
-    log_px, error = _join(
-        torch.logaddexp(
-            _sum_quarters(fine.log_joint(), step), _sum_quarters(rest, _CELL)
-        )
+    left, bottom = (  # whole cells again
+        edge + round((middle - half - edge) / step) * step
+        for middle, edge in zip((z1, z2), low, strict=True)
     )
     width = round(2 * half / step) * step
+    shown = (left, left + width), (bottom, bottom + width)
+    return PosteriorGrid(fine.log_px_z[0], low, step, shown, log_px, error)
+
+
+def _lay_out(
+    plane: Grid, middle: tuple[float, float], half: float, sigma: float
+) -> tuple[tuple[float, float], float, int]:
+    """`low`, `step` and n of the fine grid for a window and the encoder's least sigma.
+
+    It takes the place of whole cells of the plane, so that there is no gap.
+    """
+    reach = half * (1 + _MARGIN)
+    n_cells = math.ceil(2 * reach / _CELL) + 1
+    finest = min(sigma, half / 30)
+    per_cell = max(1, min(math.ceil(_CELL / finest), _FINEST // n_cells))
     left, bottom = (
-        edge + round((c - half - edge) / step) * step
-        for c, edge in zip((z1, z2), low, strict=True)
+        edge + math.floor((z - reach - edge) / _CELL) * _CELL
+        for z, edge in zip(middle, plane.low, strict=True)
     )
-    return PosteriorGrid(
-        fine.log_px_z[0],
-        low,
-        step,
-        window=((left, left + width), (bottom, bottom + width)),
-        log_px=log_px.item(),
-        error=error.item(),
-    )
+    return (left, bottom), _CELL / per_cell, n_cells * per_cell
 
 
 def _split(model: VAE, images: Tensor) -> Iterator[Tensor]:
@@ -420,26 +425,27 @@ def _find_best(model: VAE, x: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, T
     starts: (n, 2, 2); a q is two rows, mu and sigma.
     """
 
-    def elbo(mu: Tensor, sigma: Tensor, n_nodes: int = 8) -> Tensor:
-        return exact_elbo(model, x, mu[None], 2 * sigma.log()[None], n_nodes=n_nodes)[0]
+    def elbo(mu: Tensor, sigma: Tensor) -> Tensor:  # fewer nodes will do on the way
+        return exact_elbo(model, x, mu[None], 2 * sigma.log()[None], n_nodes=8)[0]
 
-    limits = torch.tensor([[[-_REACH, _REACH]] * 2, [[1e-4, _REACH]] * 2]).double()
-    candidates = [starts[0], *(_climb(elbo, start, limits) for start in starts)]
+    limits = _double([[[-_REACH, _REACH]] * 2, [[1e-4, _REACH]] * 2])
+    found = torch.stack([starts[0], *(_climb(elbo, start, limits) for start in starts)])
     with torch.no_grad():
-        elbos = torch.stack([elbo(*q, n_nodes=24) for q in candidates])
-    return elbos[0], elbos.max(), candidates[int(elbos.argmax())]
+        mu, logvar = found[:, 0], 2 * found[:, 1].log()
+        elbos = exact_elbo(model, x.expand(len(mu), *x.shape[1:]), mu, logvar)
+    return elbos[0], elbos.max(), found[elbos.argmax()]
 
 
 @torch.enable_grad()
 def _climb(
-    elbo: Callable[[Tensor, Tensor], Tensor], start: Sequence | Tensor, limits: Tensor
+    elbo: Callable[[Tensor, Tensor], Tensor], start: Tensor, limits: Tensor
 ) -> Tensor:
     """The q with the highest elbo(mu, sigma) that L-BFGS finds: (2, 2) → (2, 2).
 
     limits: (2, 2, 2), the lowest and the highest of each number of q.
     """
     low, high = limits.unbind(-1)
-    mu, sigma = torch.tensor(np.array(start, float)).clamp(low, high)
+    mu, sigma = start.clamp(low, high)
 
     def move(moves: Tensor) -> Tensor:  # in units of the first sigma
         return torch.stack([mu + sigma * moves[0], sigma * moves[1].exp()])
@@ -472,3 +478,7 @@ def _find_window(plane: Grid, mu: Tensor, sigma: Tensor) -> tuple[float, float, 
         ends.append((low, high))
     z1, z2 = ((low + high) / 2 for low, high in ends)
     return z1, z2, max(high - low for low, high in ends) / 2
+
+
+def _double(numbers: Sequence | Tensor) -> Tensor:
+    return torch.as_tensor(numbers, dtype=torch.double)
