@@ -326,7 +326,7 @@ class Shaped(nn.Module):
         self.vae, self.shape = vae, shape
 
     def encode(self, x):
-        return self.vae.encode(x)
+        return self.vae.encode(x.view(-1, *SHAPE))
 
     def decode(self, z):
         return self.vae.decode(z).reshape(*z.shape[:-1], *self.shape)
@@ -390,5 +390,5 @@ def test_a_posterior_grid_refuses_what_does_not_fit():
         posterior_grid(SmallVAE(3), pictures(1)[0])
     with pytest.raises(ValueError, match="pixels range"):
         posterior_grid(bernoulli_vae(), pictures(1)[0] + 1)
-    with pytest.raises(ValueError, match="images must be"):
+    with pytest.raises(ValueError, match="images have shape"):
         posterior_grid(bernoulli_vae(), pictures(1))
