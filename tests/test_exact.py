@@ -225,7 +225,7 @@ def test_no_images_are_refused(measure):
 def test_pixels_outside_the_unit_interval_are_refused(measure, bad):
     images = pictures(3)
     images[1, 0, 2, 3] = bad
-    with pytest.raises(ValueError, match="pixels (range|are NaN)"):
+    with pytest.raises(ValueError, match=r"pixels (range|are NaN)"):
         measure(bernoulli_vae(), images)
 
 
