@@ -382,3 +382,66 @@ def test_heatmap_of_zeros_and_on_given_axes_keeps_its_scale():
     assert ax.images[0].get_clim() == (0, 3)
     assert plots.heatmap([[0.0]], **labels).axes[0].images[0].get_clim() == (0, 1)
     plt.close("all")
+
+
+# ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
+
+
+def test_a_live_figure_is_one_output_that_is_updated(displayed):
+    live = plots.LiveFigure()
+    for title in ("first", "second"):
+        fig, ax = plt.subplots()
+        ax.set_title(title)
+        live.show(fig, alt=f"The {title} state of a figure.")
+    assert [data["text/plain"].split()[1] for data, _ in displayed] == [
+        "first",
+        "second",
+    ]
+    assert plt.get_fignums() == []
+
+
+def test_points_are_pushed_apart_and_those_apart_stay():
+    points = np.array([[0.0, 0], [0, 0], [0.1, 0], [5, 5]])
+    moved = plots.push_apart(points, 1.0)
+    distances = np.linalg.norm(moved[:, None] - moved, axis=-1)[np.triu_indices(4, 1)]
+    assert distances.min() > 0.999
+    np.testing.assert_allclose(moved[3], points[3], atol=1e-4)
+    assert np.abs(moved[:3]).max() < 1.5
+
+
+def test_numerals_of_classes_at_one_place_do_not_cover_each_other():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 50)
+    fig = plots.code_plane(rng.normal(size=(500, 2)), labels, title="all mixed up")
+    fig.canvas.draw()
+    numerals = fig.axes[0].texts
+    assert sorted(text.get_text() for text in numerals) == list("0123456789")
+    boxes = [text.get_bbox_patch().get_window_extent() for text in numerals]
+    centres = np.array([[box.x0 + box.x1, box.y0 + box.y1] for box in boxes]) / 2
+    apart = np.linalg.norm(centres[:, None] - centres, axis=-1)[np.triu_indices(10, 1)]
+    assert apart.min() > boxes[0].width * 0.9
+
+
+def test_marked_places_have_a_letter_on_the_plane_and_above_their_image():
+    labels = np.arange(100) % 10
+    codes = np.random.default_rng(0).normal(size=(100, 2))
+    places, images = [[0.0, 0], [1, 1], [-1, 0]], np.zeros((3, 1, 28, 28))
+    captions = ["6.1", "5.2", "4.3"]
+    fig = plots.marked_places(codes, labels, places, images, captions, title="holes")
+    plane, *frames = fig.get_axes()
+    assert {text.get_text() for text in plane.texts} >= set("ABC")
+    assert [frame.get_title() for frame in frames[:3]] == ["A: 6.1", "B: 5.2", "C: 4.3"]
+    assert max(fig.get_size_inches() * 100) <= 1050
+
+
+def test_planes_side_by_side_have_one_scale():
+    labels = np.arange(50) % 10
+    wide = np.random.default_rng(0).normal(size=(50, 2)) * [4, 1] + [2, -1]
+    fig = plots.planes({"wide": wide, "one point": np.zeros((50, 2))}, labels)
+    left, right = fig.axes
+    assert left.get_xlim() == right.get_xlim()
+    assert left.get_ylim() == right.get_ylim()
+    assert np.ptp(left.get_xlim()) == pytest.approx(np.ptp(left.get_ylim()))
+    assert left.get_xlim()[0] < wide[:, 0].min()
+    assert left.get_xlim()[1] > wide[:, 0].max()
+    assert [ax.get_title() for ax in fig.axes] == ["wide", "one point"]

@@ -258,3 +258,93 @@ def plane_and_picture(codes, labels, title: str):
     (cross,) = plane.plot([], [], "X", c="black", mec="white", ms=13, zorder=9)
     frame.set_title("decoded")
     return fig, cross, show_image(frame, np.zeros((28, 28)))
+
+
+# ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
+
+
+class LiveFigure:
+    """One output of a cell that is drawn again in place, by each `show(fig, alt=…)`."""
+
+    def __init__(self):
+        self._handle = None
+
+    def show(self, fig: Figure, alt: str) -> None:
+        data, metadata = picture(fig, alt)
+        plt.close(fig)
+        if self._handle is None:
+            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        else:
+            self._handle.update(data, metadata=metadata, raw=True)
+
+
+def code_plane(codes, labels, *, title: str, ax: Axes | None = None) -> Figure:
+    """Codes (N, 2) on the plane, with a numeral for each class that covers no other.
+
+    A numeral stands at the median of its class, or beside it, at the end of a line.
+    """
+    codes, labels = to_numpy(codes), to_numpy(labels)
+    fig = latent_scatter(codes, labels, title=title, ax=ax, legend=False)
+    ax, classes = ax or fig.axes[0], np.unique(labels)
+    medians = np.stack([np.median(codes[labels == c], axis=0) for c in classes])
+    span = np.ptp(np.quantile(codes, [0.005, 0.995], axis=0), axis=0).max()
+    places = push_apart(medians, 0.08 * span)
+    for label, median, place in zip(classes, medians, places, strict=True):
+        color = CLASS_COLORS[int(label) % 10]
+        ax.plot(*np.stack([median, place], axis=1), color=color, lw=1.5, zorder=3)
+        _add_numeral(ax, place, int(label), color)
+    return fig
+
+
+def planes(codes_by_title: Mapping[str, object], labels) -> Figure:
+    """Planes of codes side by side, title → codes (N, 2), all at the same scale."""
+    n_planes, both = len(codes_by_title), [to_numpy(c) for c in codes_by_title.values()]
+    fig, axes = plt.subplots(1, n_planes, figsize=(5 * n_planes, 4.8), squeeze=False)
+    for ax, title, codes in zip(axes.flat, codes_by_title, both, strict=True):
+        latent_scatter(codes, labels, title=title, ax=ax, legend=False)
+    low, high = (end(np.vstack(both), axis=0) for end in (np.min, np.max))
+    middle, half = (low + high) / 2, 0.53 * (high - low).max()
+    for ax in axes.flat:
+        ax.set_aspect("equal", adjustable="box")
+        ax.set_xlim(middle[0] - half, middle[0] + half)
+        ax.set_ylim(middle[1] - half, middle[1] + half)
+    return fig
+
+
+def push_apart(points, distance: float, n_rounds: int = 500) -> np.ndarray:
+    """Points (k, 2), moved as little as it takes for any two to be `distance` apart."""
+    points = np.array(points, dtype=float)
+    points += 1e-6 * distance * np.random.default_rng(0).normal(size=points.shape)
+    for _ in range(n_rounds):
+        apart = points[:, None] - points  # (k, k, 2)
+        lengths = np.linalg.norm(apart, axis=-1) + distance * np.eye(len(points))
+        push = 0.5 * np.maximum(distance / lengths - 1, 0)  # each moves half the way
+        points += (push[..., None] * apart).sum(axis=1)
+    return points
+
+
+def marked_places(
+    codes, labels, places, images, captions: Sequence[str], *, title: str
+) -> Figure:
+    """The plane of codes (N, 2) with places (k, 2) marked A, B, …, and their images.
+
+    images: (k, 1, 28, 28), what the places decode to. captions: k texts under them.
+    """
+    fig = plt.figure(figsize=(10, 4.8))
+    left, right = fig.subfigures(1, 2, width_ratios=[1.1, 1])
+    plane = left.subplots()
+    code_plane(codes, labels, title=title, ax=plane)
+    letters = [chr(ord("A") + k) for k in range(len(captions))]
+    box = {"boxstyle": "square,pad=0.15", "fc": "black", "ec": "white"}
+    for place, letter in zip(to_numpy(places), letters, strict=True):
+        plane.text(
+            *place, letter, color="white", ha="center", va="center", bbox=box, zorder=6
+        )
+    frames = right.subplots(2, -(-len(letters) // 2)).flatten()
+    for frame in frames[len(letters) :]:
+        frame.set_axis_off()
+    shown = zip(frames, as_images(images), letters, captions, strict=False)
+    for frame, image, letter, caption in shown:
+        show_image(frame, image)
+        frame.set_title(f"{letter}: {caption}")
+    return fig
