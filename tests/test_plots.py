@@ -387,16 +387,23 @@ def test_heatmap_of_zeros_and_on_given_axes_keeps_its_scale():
 # ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
 
 
-def test_a_live_figure_is_one_output_that_is_updated(displayed):
+def test_a_live_figure_is_one_output_that_is_updated(monkeypatch):
+    calls = []
+
+    class Handle:
+        def update(self, data, **_):
+            calls.append(("update", data["text/plain"]))
+
+    def display(data, *, display_id, **_):
+        assert display_id
+        calls.append(("display", data["text/plain"]))
+        return Handle()
+
+    monkeypatch.setattr(plots, "display", display)
     live = plots.LiveFigure()
-    for title in ("first", "second"):
-        fig, ax = plt.subplots()
-        ax.set_title(title)
-        live.show(fig, alt=f"The {title} state of a figure.")
-    assert [data["text/plain"].split()[1] for data, _ in displayed] == [
-        "first",
-        "second",
-    ]
+    for alt in ("first", "second", "third"):
+        live.show(plt.figure(), alt=alt)
+    assert calls == [("display", "first"), ("update", "second"), ("update", "third")]
     assert plt.get_fignums() == []
 
 
@@ -445,3 +452,11 @@ def test_planes_side_by_side_have_one_scale():
     assert left.get_xlim()[0] < wide[:, 0].min()
     assert left.get_xlim()[1] > wide[:, 0].max()
     assert [ax.get_title() for ax in fig.axes] == ["wide", "one point"]
+
+
+def test_framed_images_have_a_frame_on_all_sides_and_their_title():
+    fig = plots.framed_images({"white": np.zeros((28, 28)), "b": np.ones((1, 28, 28))})
+    assert [ax.get_title() for ax in fig.axes] == ["white", "b"]
+    for ax in fig.axes:
+        assert all(spine.get_visible() for spine in ax.spines.values())
+        assert len(ax.images) == 1

@@ -254,13 +254,23 @@ def plane_and_picture(codes, labels, title: str):
     (`picture.set_data`).
     """
     fig, (plane, frame) = plt.subplots(1, 2, figsize=(9, 4.4))
-    latent_scatter(codes, labels, title=title, ax=plane)
+    code_plane(codes, labels, title=title, ax=plane)
     (cross,) = plane.plot([], [], "X", c="black", mec="white", ms=13, zorder=9)
     frame.set_title("decoded")
     return fig, cross, show_image(frame, np.zeros((28, 28)))
 
 
 # ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
+
+
+def framed_images(images: Mapping[str, object]) -> Figure:
+    """Images (1, 28, 28) or (28, 28) side by side in frames, with their titles."""
+    fig, axes = plt.subplots(1, len(images), figsize=(2 * len(images), 2.3))
+    for ax, (title, image) in zip(np.atleast_1d(axes), images.items(), strict=True):
+        show_image(ax, image)
+        ax.spines[:].set_visible(True)
+        ax.set_title(title)
+    return fig
 
 
 class LiveFigure:
@@ -335,11 +345,16 @@ def marked_places(
     plane = left.subplots()
     code_plane(codes, labels, title=title, ax=plane)
     letters = [chr(ord("A") + k) for k in range(len(captions))]
-    box = {"boxstyle": "square,pad=0.15", "fc": "black", "ec": "white"}
+    square = {"boxstyle": "square,pad=0.15", "fc": "black", "ec": "white"}
+    style = {
+        "color": "white",
+        "ha": "center",
+        "va": "center",
+        "size": 9,
+        "bbox": square,
+    }
     for place, letter in zip(to_numpy(places), letters, strict=True):
-        plane.text(
-            *place, letter, color="white", ha="center", va="center", bbox=box, zorder=6
-        )
+        plane.text(*place, letter, zorder=6, **style)
     frames = right.subplots(2, -(-len(letters) // 2)).flatten()
     for frame in frames[len(letters) :]:
         frame.set_axis_off()
