@@ -414,6 +414,9 @@ def test_points_are_pushed_apart_and_those_apart_stay():
     assert distances.min() > 0.999
     np.testing.assert_allclose(moved[3], points[3], atol=1e-4)
     assert np.abs(moved[:3]).max() < 1.5
+    held = plots.push_apart(points, 1.0, n_fixed=2)
+    assert held[2:].tolist() == points[2:].tolist()
+    assert np.linalg.norm(held[:2] - held[2], axis=1).min() > 0.999
 
 
 def test_numerals_of_classes_at_one_place_do_not_cover_each_other():

@@ -288,17 +288,22 @@ class LiveFigure:
             self._handle.update(data, metadata=metadata, raw=True)
 
 
-def code_plane(codes, labels, *, title: str, ax: Axes | None = None) -> Figure:
+def code_plane(
+    codes, labels, *, title: str, ax: Axes | None = None, avoid=()
+) -> Figure:
     """Codes (N, 2) on the plane, with a numeral for each class that covers no other.
 
     A numeral stands at the median of its class, or beside it, at the end of a line.
+    avoid: places (k, 2) that numerals leave free.
     """
     codes, labels = to_numpy(codes), to_numpy(labels)
     fig = latent_scatter(codes, labels, title=title, ax=ax, legend=False)
     ax, classes = ax or fig.axes[0], np.unique(labels)
     medians = np.stack([np.median(codes[labels == c], axis=0) for c in classes])
     span = np.ptp(np.quantile(codes, [0.005, 0.995], axis=0), axis=0).max()
-    places = push_apart(medians, 0.08 * span)
+    avoid = np.reshape(to_numpy(avoid), (-1, 2))
+    places = push_apart(np.vstack([medians, avoid]), 0.08 * span, n_fixed=len(avoid))
+    places = places[: len(classes)]
     for label, median, place in zip(classes, medians, places, strict=True):
         color = CLASS_COLORS[int(label) % 10]
         ax.plot(*np.stack([median, place], axis=1), color=color, lw=1.5, zorder=3)
@@ -321,15 +326,20 @@ def planes(codes_by_title: Mapping[str, object], labels) -> Figure:
     return fig
 
 
-def push_apart(points, distance: float, n_rounds: int = 500) -> np.ndarray:
-    """Points (k, 2), moved as little as it takes for any two to be `distance` apart."""
+def push_apart(points, distance: float, n_fixed: int = 0) -> np.ndarray:
+    """Points (k, 2), moved little by little until any two are `distance` apart.
+
+    The last `n_fixed` stay where they are.
+    """
     points = np.array(points, dtype=float)
+    fixed = points[len(points) - n_fixed :].copy()
     points += 1e-6 * distance * np.random.default_rng(0).normal(size=points.shape)
-    for _ in range(n_rounds):
+    for _ in range(500):
         apart = points[:, None] - points  # (k, k, 2)
         lengths = np.linalg.norm(apart, axis=-1) + distance * np.eye(len(points))
         push = 0.5 * np.maximum(distance / lengths - 1, 0)  # each moves half the way
         points += (push[..., None] * apart).sum(axis=1)
+        points[len(points) - n_fixed :] = fixed
     return points
 
 
@@ -343,7 +353,7 @@ def marked_places(
     fig = plt.figure(figsize=(10, 4.8))
     left, right = fig.subfigures(1, 2, width_ratios=[1.1, 1])
     plane = left.subplots()
-    code_plane(codes, labels, title=title, ax=plane)
+    code_plane(codes, labels, title=title, ax=plane, avoid=places)
     letters = [chr(ord("A") + k) for k in range(len(captions))]
     square = {"boxstyle": "square,pad=0.15", "fc": "black", "ec": "white"}
     style = {
