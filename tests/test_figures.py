@@ -187,3 +187,56 @@ def test_recolor_changes_curves_and_legend():
     (ax,) = fig.axes
     for shown in (ax.lines, ax.get_legend().get_lines()):
         assert [line.get_color() for line in shown] == ["red", "blue"]
+
+
+# ── notebooks 04 and 04b ────────────────────────────────────────────────────────────
+
+
+def test_stacked_loss_puts_the_sum_on_top_of_the_kl():
+    log_px_z, kl = [-200.0, -120.0, -80.0], [0.0, 10.0, 25.0]
+    fig = figures.stacked_loss(log_px_z, kl, title="falls", width=1)
+    (ax,) = fig.axes
+    (total,) = ax.lines
+    np.testing.assert_allclose(total.get_ydata(), [200, 130, 105])
+    assert total.get_color() == plots.COLORS["elbo"]
+    tops = [area.get_datalim(ax.transData).y1 for area in ax.collections]
+    assert tops == [25, 200]
+    colors = [tuple(area.get_facecolor()[0][:3]) for area in ax.collections]
+    assert colors == [to_rgba(plots.COLORS[key])[:3] for key in ("kl", "decoder")]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "nats per image")
+
+
+def test_posterior_planes_share_one_scale_and_show_the_prior():
+    near, far = torch.tensor([[0.0, 1.0]]), torch.tensor([[-8.0, 3.0]])
+    sigma, labels = torch.full((1, 2), 0.5), torch.tensor([4])
+    fig = figures.posterior_planes({"near": (near, sigma), "far": (far, sigma)}, labels)
+    left, right = fig.axes
+    assert left.get_xlim() == right.get_xlim() == left.get_ylim()
+    assert left.get_xlim()[1] > 8
+    assert left.get_aspect() == 1
+    for ax in (left, right):
+        (circle,) = ax.patches
+        assert circle.radius == 2
+        assert circle.get_edgecolor() == to_rgba(plots.COLORS["prior"])
+    (legend,) = fig.legends
+    assert len(legend.get_texts()) == 3
+
+
+def test_paths_and_pushes_start_at_zero_and_name_the_models():
+    line = ([0, 0.5, 1], [3.0, 4.5, 3.2])
+    fig = figures.paths_and_pushes({"AE": line, "VAE": line}, {"AE": line, "VAE": line})
+    for ax in fig.axes:
+        assert ax.get_ylim()[0] == 0
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == ["AE", "VAE"]
+        assert "[" in ax.get_ylabel()
+
+
+def test_image_strips_follow_a_slider():
+    images = torch.zeros(3, 1, 28, 28)
+    images[2] = 1
+    assert plots.tile(images, 3).shape == (28, 84)
+    fig, strip, heading = figures.image_strips(images, images)
+    strip.set_data(plots.tile(1 - images, 3))
+    heading.set_text("inverted")
+    assert strip.get_array()[0, 0] == 1
+    assert heading in [ax.title for ax in fig.axes]

@@ -5,10 +5,13 @@ from itertools import cycle
 
 from vae_helpers.plots import (
     COLORS,
+    add_ellipses,
     as_images,
     latent_scatter,
     picture,
+    running_mean,
     show_image,
+    tile,
     to_numpy,
 )
 
@@ -18,7 +21,9 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 # ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
@@ -322,3 +327,106 @@ def recolor(fig: Figure, *colors: str) -> None:
         line.set_color(color)
     if ax.get_legend():
         ax.legend()
+
+
+# ── the VAE (notebooks 04 and 04b) ──────────────────────────────────────────────────
+
+
+def stacked_loss(
+    log_px_z: Sequence[float], kl: Sequence[float], *, title: str, width: int = 50
+) -> Figure:
+    """The two parts of −ELBO over the steps, one on top of the other; their sum on top.
+
+    log_px_z, kl: the means of each minibatch, in nats per image. Every curve is the
+    mean of the last `width` steps.
+    """
+    steps, low = running_mean(kl, width)
+    _, high = running_mean([k - p for p, k in zip(log_px_z, kl, strict=True)], width)
+    fig, ax = plt.subplots(figsize=(7.5, 4))
+    ax.fill_between(steps, 0, low, color=COLORS["kl"], alpha=0.6, lw=0, label="KL")
+    ax.fill_between(
+        steps, low, high, color=COLORS["decoder"], alpha=0.25, lw=0, label="−log p(x|z)"
+    )
+    ax.plot(steps, high, color=COLORS["elbo"], lw=2, label="their sum: −ELBO")
+    ax.set(xlabel="step", ylabel="nats per image", title=title, xlim=(1, len(steps)))
+    ax.set_ylim(bottom=0)
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(handles[::-1], labels[::-1])  # in the order of the figure, from the top
+    return fig
+
+
+def posterior_planes(
+    clouds: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    labels: ArrayLike,
+    *,
+    n_sigma: float = 2.0,
+) -> Figure:
+    """q(z|x) of several models on planes of one scale, each with the prior's circle.
+
+    clouds: title → mu and sigma, both (N, 2). labels: (N,), the class of each image.
+    Ellipses and circle are drawn at n_sigma standard deviations.
+    """
+    fig, axes = plt.subplots(
+        1, len(clouds), figsize=(4.9 * len(clouds), 5.3), squeeze=False
+    )
+    reach = max(np.abs(to_numpy(mu)).max() for mu, _ in clouds.values())
+    reach = 1.05 * max(reach, n_sigma)
+    colors = [CLASS_COLORS[int(label) % 10] for label in to_numpy(labels)]
+    for ax, (title, (mu, sigma)) in zip(axes[0], clouds.items(), strict=True):
+        ax.scatter(*to_numpy(mu).T, s=5, color=colors, label="μ, coloured by class")
+        add_ellipses(ax, mu, sigma, n_sigma=n_sigma, edgecolors=colors)
+        circle = plt.Circle((0, 0), n_sigma, fill=False, ls="--", lw=2)
+        circle.set(edgecolor=COLORS["prior"])
+        ax.add_patch(circle)
+        ax.plot([], [], "--", c=COLORS["prior"], lw=2, label=f"prior, {n_sigma:g} σ")
+        ax.plot([], [], "o", mfc="none", c="black", label=f"one q(z|x), {n_sigma:g} σ")
+        ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside lower center", ncols=3)
+    return fig
+
+
+def image_strips(
+    originals: ArrayLike, reconstructions: ArrayLike
+) -> tuple[Figure, AxesImage, Text]:
+    """Originals above reconstructions, ready to follow a slider: (n, 1, h, w) each.
+
+    Returns the figure, the lower strip (`strip.set_data(tile(images, n))`) and its title
+    (`heading.set_text`).
+    """
+    fig, axes = plt.subplots(2, 1, figsize=(8, 2.9))
+    strips = [
+        show_image(ax, tile(images, np.shape(images)[0]))
+        for ax, images in zip(axes, (originals, reconstructions), strict=True)
+    ]
+    axes[0].set_title("test images")
+    return fig, strips[1], axes[1].set_title("reconstructions", fontsize=11)
+
+
+def paths_and_pushes(
+    paths: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    pushes: Mapping[str, tuple[ArrayLike, ArrayLike]],
+) -> Figure:
+    """Tests 3 and 4 of notebook 01 for several models, side by side.
+
+    paths: model → (shares of the way, distances to the nearest training image).
+    pushes: model → (pushes in standard deviations, how far the decoded image moves).
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.8))
+    for ax, lines in zip(axes, (paths, pushes), strict=True):
+        for (label, (x, y)), marker in zip(lines.items(), cycle("os^D")):
+            ax.plot(x, y, label=label, marker=marker)
+        ax.set_ylim(bottom=0)
+        ax.legend(loc="lower right")
+    axes[0].set(
+        title="Test 3: a path leaves the data half-way",
+        xlabel="share of the way between two codes",
+        ylabel="distance to the nearest\ntraining image [pixel space]",
+    )
+    axes[1].set(
+        title="Test 4: how far a push moves the image",
+        xlabel="push [standard deviations of the codes]",
+        ylabel="distance it moves [pixel space]",
+    )
+    return fig
