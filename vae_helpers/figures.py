@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 
 from vae_helpers.plots import (
+    CLASS_COLORS,
     COLORS,
     add_ellipses,
     as_images,
@@ -392,8 +393,8 @@ def image_strips(
 ) -> tuple[Figure, AxesImage, Text]:
     """Originals above reconstructions, ready to follow a slider: (n, 1, h, w) each.
 
-    Returns the figure, the lower strip (`strip.set_data(tile(images, n))`) and its title
-    (`heading.set_text`).
+    Returns the figure, the lower strip (`strip.set_data(plots.tile(images, n))`) and
+    its title (`heading.set_text`).
     """
     fig, axes = plt.subplots(2, 1, figsize=(8, 2.9))
     strips = [
