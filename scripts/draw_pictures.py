@@ -214,7 +214,7 @@ def draw_vae(name: str, lit: set[str]) -> None:
     shown("out")
     art.arrow((714, y), (744, y))
     art.image(748, y - 44, 88, blurred(digit()), DECODER)
-    art.math(792, y + 70, "p(x|z)", 18)
+    art.text(792, y + 68, "pixel probabilities", 13)
     shown("prior")
     art.curve(bell(452, 66, 120, 40), PRIOR, 2.5)
     art.curve("M388 66 H516", PRIOR, 1.5)
@@ -335,8 +335,8 @@ def draw_graphs() -> None:
     art.arrow((112, 147), (132, 147))
     art.arrow((208, 147), (236, 147))
     art.curve("M150 208 L190 246 M190 208 L150 246", INK, 5)
-    art.text(170, 276, "The gradient stops: the sample", 14)
-    art.text(170, 294, "does not know μ and σ.", 14)
+    art.text(170, 276, "The gradient stops: z keeps no", 14)
+    art.text(170, 294, "record of μ and σ.", 14)
     art.arrow((552, 147), (676, 147))
     art.circle(704, 72, 20, NOISE)
     art.math(704, 79, "ε", 22)
@@ -387,9 +387,9 @@ def draw_jensen() -> None:
     path = "M" + " L".join(f"{to_x(v):.1f} {to_y(log(v)):.1f}" for v in values)
     art.curve(path, INK, 3)
     art.arrow((70, to_y(0)), (620, to_y(0)), color=PRIOR, width=1.5)
-    art.text(606, to_y(0) + 22, "weight w", 14, PRIOR)
+    art.text(606, to_y(0) + 22, "number u", 14, PRIOR)
     art.arrow((80, 340), (80, 30), color=PRIOR, width=1.5)
-    art.text(92, 40, "log w", 14, PRIOR, "start")
+    art.text(92, 40, "log u", 14, PRIOR, "start")
     low, high = (to_x(1), to_y(0)), (to_x(3), to_y(log(3)))
     art.curve(f"M{low[0]} {low[1]} L{high[0]} {high[1]}", ELBO, 3)
     middle, average, above = to_x(2), to_y(log(3) / 2), to_y(log(2))
@@ -446,7 +446,7 @@ def draw_map() -> None:
             ("slow", "a bound", "same size as x"),
         ),
     )
-    rows = ("new images?", "a score log p(x)?", "a code for x?")
+    rows = ("new images?", "log p(x)?", "a code for x?")
     for row, words in enumerate(rows):
         art.text(160, 182 + 54 * row, words, 15, anchor="end", font_weight="bold")
     for index, (name, first, second, answers) in enumerate(columns):
