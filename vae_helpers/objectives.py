@@ -74,7 +74,7 @@ def explain_loss(
     beta · KL; there is no sigma (NaN). Squared error: it is a multiple of −ELBO, up to
     a constant, for Gaussian pixels of standard deviation `sigma`, in the units of the
     data; who insists on sigma = 1 has −log p(x|z) + beta · KL instead, where beta =
-    sigma². Source: derived in notebook 04.
+    sigma². Source: derived in notebook 04b.
     """
     if error not in ("squared", "cross-entropy"):
         raise ValueError(f"error is {error!r}: say 'squared' or 'cross-entropy'")
