@@ -10,7 +10,7 @@ from vae_helpers.plots import (
     picture,
     running_mean,
     show_image,
-    to_numpy,
+    tile,
 )
 
 import matplotlib.pyplot as plt
@@ -89,15 +89,9 @@ class TrainingPanel:
             self._handle.update(data, metadata=metadata, raw=True)
 
     def _draw_images(self, preview: Tensor, reconstructions: Tensor) -> None:
-        tiles = np.vstack([_line_up(preview), _line_up(reconstructions)])
+        both = np.concatenate([as_images(preview), as_images(reconstructions)])
+        tiles = tile(both, n_columns=len(preview))
         if self._image is None:
             self._image = show_image(self._image_ax, tiles)
             self._image_ax.set_title("above: originals, below: reconstructions")
         self._image.set_data(tiles)
-
-
-def _line_up(images: Tensor) -> np.ndarray:
-    """Images side by side: (n, C, h, w) → (h, n · w), or (h, n · w, 3) of colours."""
-    if images.ndim == 4 and images.shape[1] == 3:
-        return np.hstack(list(to_numpy(images).transpose(0, 2, 3, 1).clip(0, 1)))
-    return np.hstack(list(as_images(images)))
