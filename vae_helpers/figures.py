@@ -143,11 +143,13 @@ def kl_area(
     z, first, second = (to_numpy(values) for values in (z, log_first, log_second))
     integrand = np.exp(first) * (first - second)
     curves = {names[0]: (np.exp(first), "C5"), names[1]: (np.exp(second), "C3")}
-    title = f"The shaded area is the KL: {np.trapezoid(integrand, z):.3f} nats"
+    area = np.trapezoid(integrand, z)
+    title = f"The area, below zero counted as negative, is the KL: {area:.3f} nats"
     fig = densities(z, curves, title=title)
     (ax,) = fig.axes
     label = f"{names[0][0]} · (log {names[0][0]} − log {names[1][0]})"
     ax.fill_between(z, integrand, color=COLORS["kl"], alpha=0.5, label=label)
+    ax.set_ylabel("density; nats per unit of z")
     ax.legend()
     return fig
 
@@ -228,7 +230,7 @@ def posterior_and_stack(
         for name in ("elbo", "kl")
     ]
     right.set(xlim=(-0.5, 1), ylim=(bottom, 0), xticks=[], ylabel="nats")
-    right.set_title("the stack ends at log p(x)")
+    right.set_title("ELBO plus KL to the posterior")
 
     def stack(elbo: float, kl: float) -> list:
         lower.set(y=bottom, height=float(elbo) - bottom)
@@ -280,6 +282,7 @@ def noise_and_cloud(eps: ArrayLike) -> tuple[Figure, Callable[..., list]]:
         left.plot(*eps[i], **look)
         marks += right.plot(*eps[i], **look)
     right.plot(1, 1, "X", color="black", mec="white", ms=13)
+    right.text(1.5, 1, "target", va="center")
     pointer = right.annotate(
         "", (0, 0), (0, 0), arrowprops={"arrowstyle": "->", "lw": 2}
     )
