@@ -65,7 +65,7 @@ def main(prefixes: list[str]) -> int:
         notebook = nbformat.read(path, as_version=4)
         started = time.perf_counter()
         client = NotebookClient(
-            notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}
+            notebook, timeout=900, resources={"metadata": {"path": str(path.parent)}}
         )
         notebook.cells.append(nbformat.v4.new_code_cell(DRIVE_SLIDERS))
         client.execute()
