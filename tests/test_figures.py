@@ -218,8 +218,13 @@ def test_posterior_planes_share_one_scale_and_show_the_prior():
         (circle,) = ax.patches
         assert circle.radius == 2
         assert circle.get_edgecolor() == to_rgba(plots.COLORS["prior"])
+        assert [text.get_text() for text in ax.texts] == ["4"]
     (legend,) = fig.legends
     assert len(legend.get_texts()) == 3
+    fig.draw_without_rendering()
+    height = fig.bbox.height
+    assert max(ax.title.get_window_extent().y1 for ax in (left, right)) < height
+    assert max(fig.get_size_inches() * 100) <= 1050
 
 
 def test_paths_and_pushes_start_at_zero_and_name_the_models():
@@ -229,14 +234,5 @@ def test_paths_and_pushes_start_at_zero_and_name_the_models():
         assert ax.get_ylim()[0] == 0
         assert [t.get_text() for t in ax.get_legend().get_texts()] == ["AE", "VAE"]
         assert "[" in ax.get_ylabel()
-
-
-def test_image_strips_follow_a_slider():
-    images = torch.zeros(3, 1, 28, 28)
-    images[2] = 1
-    assert plots.tile(images, 3).shape == (28, 84)
-    fig, strip, heading = figures.image_strips(images, images)
-    strip.set_data(plots.tile(1 - images, 3))
-    heading.set_text("inverted")
-    assert strip.get_array()[0, 0] == 1
-    assert heading in [ax.title for ax in fig.axes]
+        colors = {line.get_color() for line in ax.lines}
+        assert colors.isdisjoint({"C0", "C1", *plots.COLORS.values()})

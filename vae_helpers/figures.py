@@ -12,7 +12,7 @@ from vae_helpers.plots import (
     picture,
     running_mean,
     show_image,
-    tile,
+    spread_apart,
     to_numpy,
 )
 
@@ -22,9 +22,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 # ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
@@ -367,45 +365,45 @@ def posterior_planes(
 ) -> Figure:
     """q(z|x) of several models on planes of one scale, each with the prior's circle.
 
-    clouds: title → mu and sigma, both (N, 2). labels: (N,), the class of each image.
-    Ellipses and circle are drawn at n_sigma standard deviations.
+    clouds: title → mu and sigma, both (N, 2). labels: (N,), the class of each image: a
+    colour and, near its median, a numeral. Ellipses and circle are drawn at n_sigma
+    standard deviations.
     """
+    size = (5.2 * len(clouds), 6)
     fig, axes = plt.subplots(
-        1, len(clouds), figsize=(4.9 * len(clouds), 5.3), squeeze=False
+        1, len(clouds), figsize=size, squeeze=False, layout="constrained"
     )
+    fig.get_layout_engine().set(rect=(0, 0, 1, 0.96))  # type: ignore[union-attr]
     reach = max(np.abs(to_numpy(mu)).max() for mu, _ in clouds.values())
     reach = 1.05 * max(reach, n_sigma)
-    colors = [CLASS_COLORS[int(label) % 10] for label in to_numpy(labels)]
+    labels = to_numpy(labels)
+    colors = [CLASS_COLORS[int(label) % 10] for label in labels]
     for ax, (title, (mu, sigma)) in zip(axes[0], clouds.items(), strict=True):
         ax.scatter(*to_numpy(mu).T, s=5, color=colors, label="μ, coloured by class")
         add_ellipses(ax, mu, sigma, n_sigma=n_sigma, edgecolors=colors)
         circle = plt.Circle((0, 0), n_sigma, fill=False, ls="--", lw=2)
         circle.set(edgecolor=COLORS["prior"])
         ax.add_patch(circle)
-        ax.plot([], [], "--", c=COLORS["prior"], lw=2, label=f"prior, {n_sigma:g} σ")
-        ax.plot([], [], "o", mfc="none", c="black", label=f"one q(z|x), {n_sigma:g} σ")
+        of = f"{n_sigma:g} standard deviations of"
+        ax.plot([], [], "o", mfc="none", c="black", label=f"{of} one q(z|x)")
+        ax.plot([], [], "--", c=COLORS["prior"], lw=2, label=f"{of} p(z)")
         ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        _add_classes(ax, to_numpy(mu), labels, gap=0.1 * reach)
     handles, names = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=3)
     return fig
 
 
-def image_strips(
-    originals: ArrayLike, reconstructions: ArrayLike
-) -> tuple[Figure, AxesImage, Text]:
-    """Originals above reconstructions, ready to follow a slider: (n, 1, h, w) each.
-
-    Returns the figure, the lower strip (`strip.set_data(plots.tile(images, n))`) and
-    its title (`heading.set_text`).
-    """
-    fig, axes = plt.subplots(2, 1, figsize=(8, 2.9))
-    strips = [
-        show_image(ax, tile(images, np.shape(images)[0]))
-        for ax, images in zip(axes, (originals, reconstructions), strict=True)
-    ]
-    axes[0].set_title("test images")
-    return fig, strips[1], axes[1].set_title("reconstructions", fontsize=11)
+def _add_classes(ax: Axes, codes: np.ndarray, labels: np.ndarray, gap: float) -> None:
+    """A small numeral near the median of each class, at least `gap` apart."""
+    classes = np.unique(labels)
+    medians = [np.median(codes[labels == label], axis=0) for label in classes]
+    for (z1, z2), label in zip(spread_apart(medians, gap), classes, strict=True):
+        color = CLASS_COLORS[int(label) % 10]
+        box = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": color, "lw": 1.5}
+        look = {"ha": "center", "va": "center", "size": 8, "bbox": box, "zorder": 4}
+        ax.text(z1, z2, str(int(label)), **look)
 
 
 def paths_and_pushes(
@@ -419,8 +417,9 @@ def paths_and_pushes(
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.8))
     for ax, lines in zip(axes, (paths, pushes), strict=True):
-        for (label, (x, y)), marker in zip(lines.items(), cycle("os^D")):
-            ax.plot(x, y, label=label, marker=marker)
+        looks = cycle([("C5", "o--"), ("C6", "s-"), ("C7", "^:")])  # of no quantity
+        for (label, (x, y)), (color, style) in zip(lines.items(), looks, strict=False):
+            ax.plot(x, y, style, color=color, label=label)
         ax.set_ylim(bottom=0)
         ax.legend(loc="lower right")
     axes[0].set(
