@@ -470,6 +470,16 @@ def test_many_draws_take_images_of_any_number_type(measure):
     assert torch.equal(results[0], results[2])
 
 
+def test_5000_samples_are_the_default_as_in_burda_et_al():
+    model, images = small_vae(), make_images(1)
+    assert_close(
+        log_evidence_importance(model, images),
+        log_evidence_importance(model, images, 5000),
+        rtol=0,
+        atol=0,
+    )
+
+
 @pytest.mark.parametrize("n_samples", [1, 0, -3])
 def test_one_draw_of_an_image_has_no_error(n_samples):
     with pytest.raises(ValueError, match=f"n_samples is {n_samples}: the error needs"):

@@ -17,7 +17,7 @@ from vae_helpers.explorers.latent import tile_plane
 from vae_helpers.explorers.packing import freeze_decoder, pack_decoder
 from vae_helpers.explorers.page import SCRIPT
 from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.plots import COLORS
+from vae_helpers.plots import CLASS_COLORS, COLORS
 
 import nbclient
 import nbformat.v4
@@ -80,6 +80,15 @@ def test_the_packed_weights_decode_to_the_same_image_to_within_half_a_grey(name)
     found = decode_as_packed(pack_decoder(model), z)
     error = np.abs(found - expected.clamp(0, 1).flatten(1).numpy()).max()
     assert error < 0.5 / 255
+
+
+def test_a_plain_decoder_without_biases_or_a_shape_is_packed():
+    model = nn.Module()
+    model.decoder = nn.Sequential(nn.Linear(2, 784, bias=False))
+    z, packed = torch.randn(9, 2), pack_decoder(model)
+    assert packed["shape"] == (1, 28, 28)
+    expected = model.decoder(z).detach().clamp(0, 1).numpy()
+    np.testing.assert_allclose(decode_as_packed(packed, z), expected, atol=0.002)
 
 
 def test_the_explorer_keeps_the_weights_that_the_model_had():
@@ -234,6 +243,13 @@ def test_a_sent_class_has_its_colour_and_its_median():
     assert setup["classes"][0]["color"] == setup["classes"][0]["color"].lower()
     places = np.frombuffer(setup["codes"]["places"], "<f4").reshape(-1, 2)
     np.testing.assert_array_equal(places, codes.numpy())
+
+
+def test_codes_without_labels_are_one_nameless_class():
+    codes = random_codes()[0].numpy()
+    (only,) = packing.pack_codes(codes, None)[1]
+    assert (only["name"], only["color"]) == ("", CLASS_COLORS[0])
+    np.testing.assert_array_equal(only["median"], np.median(codes, axis=0))
 
 
 # ── what a notebook keeps ───────────────────────────────────────────────────────────

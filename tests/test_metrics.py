@@ -369,6 +369,7 @@ def test_bad_tables_are_refused(score, codes, factors, message):
 def test_two_bins_are_enough_for_a_coin():
     coin = grid(2, copies=50)
     assert_close(factor_information(coin.double(), coin, 2).item(), math.log(2))
+    assert_close(mutual_information_gap(coin.double(), coin, 2), 1.0)
 
 
 def test_bad_settings_are_refused():

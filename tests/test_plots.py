@@ -331,6 +331,16 @@ def test_what_is_far_enough_apart_stays_and_equal_places_part():
     np.testing.assert_allclose(same.mean(0), [1.0, 1.0])
 
 
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_places_are_spread_apart_alike_at_every_scale(scale):
+    homes = np.random.default_rng(0).normal(size=(8, 2))
+    places = plots.spread_apart(homes, 2.0, clear_of=[[0, 0]], berth=1.0)
+    scaled = plots.spread_apart(
+        scale * homes, scale * 2.0, clear_of=[[0, 0]], berth=scale * 1.0
+    )
+    np.testing.assert_allclose(scaled, scale * places, rtol=1e-6)
+
+
 def test_a_class_has_the_same_colour_in_every_figure():
     (all_classes,), (one_class,) = scatter(list(range(10))).axes, scatter([7]).axes
     colors = [tuple(dots.get_facecolor()[0]) for dots in all_classes.collections]

@@ -5,7 +5,9 @@ Each published mistake of notebook 08 is written again here, and its cure.
 
 import itertools
 import math
+import re
 
+from vae_helpers import properties
 from vae_helpers.checks import checkpoint
 from vae_helpers.densities import gaussian_kl, gaussian_log_likelihood, reparameterize
 from vae_helpers.evaluation import mean_elbo
@@ -383,9 +385,39 @@ def test_a_bound_that_only_falls_is_blamed_as_one_that_is_only_too_high():
     assert not check_bound(too_high, LOG_PX)
     assert check_bound(too_high, LOG_PX, tolerance=0.05)
     last = {1: -2.0, 4: -1.0, 16: -0.5, 64: 0.1}
-    assert not check_bound(lambda k, generator: LOG_PX + last[k], LOG_PX)
+    verdict = check_bound(lambda k, generator: LOG_PX + last[k], LOG_PX)
+    assert not verdict
+    assert re.match(r"\+0\.1 .* at K = 64, ", verdict.found)
     last[64] = -0.6
-    assert not check_bound(lambda k, generator: LOG_PX + last[k], LOG_PX)
+    verdict = check_bound(lambda k, generator: LOG_PX + last[k], LOG_PX)
+    assert not verdict
+    assert "-0.1 from K = 16 to 64" in verdict.found
+
+
+@pytest.mark.parametrize(("n_errors", "holds"), [(3.9, True), (4.1, False)])
+def test_four_standard_errors_are_allowed_above_and_in_a_fall(n_errors, holds):
+    n_runs = 100
+    signs = itertools.cycle([1, -1])  # ±1 in turn, whose standard error is 0.1005
+    error = stats.sem([1, -1] * (n_runs // 2))
+
+    def above(k, generator):
+        return LOG_PX + n_errors * error + next(signs)
+
+    def falls(k, generator):  # by an error of the difference, which is √2 of one
+        fall = n_errors * math.sqrt(2) * error * (k == 4)
+        return LOG_PX - 9 - fall + next(signs)
+
+    for bound in (above, falls):
+        verdict = check_bound(bound, LOG_PX, (1, 4), n_runs=n_runs, tolerance=1e-5)
+        assert bool(verdict) is holds
+
+
+def test_the_draws_of_a_bound_come_from_the_seed():
+    def bound(k, generator):
+        return LOG_PX - torch.rand(1, generator=generator)
+
+    values = [check_bound(bound, LOG_PX, seed=seed).value for seed in (1, 1, 2)]
+    assert values[0] == values[1] != values[2]
 
 
 # ── 5 · a view for a transpose ──────────────────────────────────────────────────────
@@ -600,6 +632,20 @@ def test_a_grid_too_coarse_to_tell_is_refused():
     with pytest.raises(ValueError, match=r"too coarse.*raise n_cells"):
         check_sampler(sample, narrow, -6, 6)
     assert check_sampler(sample, narrow, -6, 6, n_cells=400)
+
+    def wider(z):  # right at 10 points a cell, far off at half as many
+        return Normal(0.3, 0.05).log_prob(z).sum(1)
+
+    with pytest.raises(ValueError, match="cells too coarse"):
+        check_sampler(lambda n, g: 0.3 + 5 * sample(n, g), wider, -6, 6)
+
+
+def test_cells_are_pooled_until_ten_draws_are_expected_and_no_longer():
+    counts, expected = torch.tensor([[19.0, 4, 21, 6], [20.0, 5, 20, 5]]).double()
+    counts, expected = properties._pool_small(counts, expected)
+    assert expected.tolist() == [10, 20, 20]
+    assert counts[0] == 10
+    assert counts.sum() == 50
 
 
 @pytest.mark.parametrize(

@@ -303,9 +303,12 @@ def test_make_sprites_refuses(wanted, message):
     [
         ((3, 1, 0, 0.5, 0.5), "shape must be 0, 1 or 2: square, ellipse, heart"),
         ((0.5, 1, 0, 0.5, 0.5), "shape must be"),
+        ((torch.tensor([0, 3]), 1, 0, 0.5, 0.5), "shape must be"),
         ((0, 0, 0, 0.5, 0.5), "scale must be positive"),
+        ((0, torch.tensor([1, 0]), 0, 0.5, 0.5), "scale must be positive"),
         ((0, math.nan, 0, 0.5, 0.5), "scale must be positive"),
         ((0, 1, 0, 0.5, math.inf), "rotation, x and y must be finite"),
+        ((0, 1, torch.tensor([0, math.nan]), 0.5, 0.5), "must be finite"),
         ((0, torch.ones(2), torch.zeros(3), 0.5, 0.5), r"\(2,\), \(3,\)"),
         ((0, torch.ones(2, 1), 0, 0.5, 0.5), r"a number or \(B,\)"),
         ((0, 1, 0, 0.5, 0.5, 0), "size is 0"),

@@ -222,7 +222,7 @@ def test_the_rate_is_constant_unless_asked():
     assert rates_of(12, lr=0.03) == [0.03] * 12
 
 
-@pytest.mark.parametrize("steps", [40, 100, 139])
+@pytest.mark.parametrize("steps", [19, 40, 100, 139])
 def test_one_cycle_rises_for_a_tenth_of_the_steps_and_falls_to_zero(steps):
     lr = 0.02
     rates = rates_of(steps, lr=lr, schedule="one-cycle")
@@ -250,6 +250,9 @@ def test_short_runs_have_a_schedule_too(steps, schedule):
     assert max(rates) >= 0.01
     if schedule == "one-cycle":
         assert all(a > b for a, b in pairwise(rates[1:]))
+        if steps < 10:  # no rise, and evenly to zero after the last step
+            evenly = 0.02 * np.arange(steps, 0, -1) / (steps + 1)
+            assert rates == pytest.approx(evenly, abs=1e-5)
 
 
 @pytest.mark.parametrize("objective", [squared_error, denoising_error])

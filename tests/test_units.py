@@ -47,6 +47,8 @@ def test_a_unit_is_active_where_the_variance_of_mu_exceeds_the_threshold(known):
     assert active_units(known, IDS).tolist() == [True, False, True, False]
     assert active_units(known, IDS, 0.0099).tolist() == [True, True, True, False]
     assert active_units(known, IDS, 5).sum() == 0
+    at_it = KnownEncoder(torch.tensor([[0.0], [2.0]]), torch.zeros(1))
+    assert not active_units(at_it, IDS[:2], 2.0)  # the variance is 2: not above it
 
 
 @pytest.mark.parametrize("function", [kl_per_dimension, active_units])
