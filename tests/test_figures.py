@@ -22,27 +22,7 @@ def texts(fig):
     return {text.get_text() for text in fig.findobj(Text)}
 
 
-# ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
-
-
-def test_a_live_figure_is_one_output_that_is_updated(monkeypatch):
-    calls = []
-
-    class Handle:
-        def update(self, data, **_):
-            calls.append(("update", data["text/plain"]))
-
-    def display(data, *, display_id, **_):
-        assert display_id
-        calls.append(("display", data["text/plain"]))
-        return Handle()
-
-    monkeypatch.setattr(figures, "display", display)
-    live = figures.LiveFigure()
-    for alt in ("first", "second", "third"):
-        live.show(plt.figure(), alt=alt)
-    assert calls == [("display", "first"), ("update", "second"), ("update", "third")]
-    assert plt.get_fignums() == []
+# ── notebook 01: the plane of codes ─────────────────────────────────────────────────
 
 
 def test_marked_places_have_a_letter_on_the_plane_and_above_their_image():

@@ -528,7 +528,7 @@ def test_an_objective_must_give_one_number_per_image(reduce, batch_size):
 def test_quiet_prints_one_line_and_nothing_else(capfd):
     losses = trained(7, title="my run")[1]
     out, err = capfd.readouterr()
-    assert out == f"my run: 7 steps, loss {sum(losses) / 7:.4g} per image\n"
+    assert out == f"my run: 7 steps, loss {sum(losses) / 7:#.4g} per image\n"
     assert err == ""
 
 

@@ -9,7 +9,6 @@ from vae_helpers.plots import (
     add_ellipses,
     as_images,
     latent_scatter,
-    picture,
     running_mean,
     show_image,
     spread_apart,
@@ -18,14 +17,13 @@ from vae_helpers.plots import (
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-# ── notebook 01: the plane of codes, and figures redrawn in place ────────────────────
+# ── notebook 01: the plane of codes ─────────────────────────────────────────────────
 
 
 def framed_images(images: Mapping[str, ArrayLike]) -> Figure:
@@ -36,22 +34,6 @@ def framed_images(images: Mapping[str, ArrayLike]) -> Figure:
         ax.spines[:].set_visible(True)
         ax.set_title(title)
     return fig
-
-
-class LiveFigure:
-    """One output of a cell that is drawn again in place, by each `show(fig, alt=…)`."""
-
-    def __init__(self) -> None:
-        self._handle = None
-
-    def show(self, fig: Figure, alt: str) -> None:
-        """Put a figure in the place of the one before, with alternative text."""
-        data, metadata = picture(fig, alt)
-        plt.close(fig)
-        if self._handle is None:
-            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
-        else:
-            self._handle.update(data, metadata=metadata, raw=True)
 
 
 def planes(codes_by_title: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:

@@ -398,7 +398,7 @@ def add_thumbnails(
         if outside or (np.linalg.norm(chosen - place, axis=1) < spacing).any():
             continue
         chosen = np.vstack([chosen, place])
-        thumbnail = OffsetImage(image, cmap="gray_r", zoom=0.7)
+        thumbnail = OffsetImage(image, cmap="gray_r", zoom=0.55)
         thumbnail.image.set_clim(0, 1)
         ax.add_artist(AnnotationBbox(thumbnail, code, pad=0.05, frameon=True))
 

@@ -268,7 +268,8 @@ def _reconstruct(model: nn.Module, preview: Tensor | None) -> Tensor | None:
 def _summary(title: str, steps: int, history: History) -> str:
     done = len(history.losses)
     _, means = running_mean(history.losses)
-    loss = f", loss {means[-1]:.4g} per image" if done else ""
+    number = f"{means[-1]:#.4g}".rstrip(".") if done else ""  # 20.10 and not 20.1
+    loss = f", loss {number} per image" if done else ""
     if history.interrupted:
         return (
             f"{title}: stopped by you after {done:,} of {steps:,} steps{loss}; "
