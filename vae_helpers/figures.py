@@ -355,7 +355,7 @@ def posterior_planes(
     fig, axes = plt.subplots(
         1, len(clouds), figsize=size, squeeze=False, layout="constrained"
     )
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.96))  # type: ignore[union-attr]
+    fig.get_layout_engine().set(rect=(0, 0, 1, 0.96))  # type: ignore[union-attr, call-arg]
     reach = max(np.abs(to_numpy(mu)).max() for mu, _ in clouds.values())
     reach = 1.05 * max(reach, n_sigma)
     labels = to_numpy(labels)
@@ -384,8 +384,8 @@ def _add_classes(ax: Axes, codes: np.ndarray, labels: np.ndarray, gap: float) ->
     for (z1, z2), label in zip(spread_apart(medians, gap), classes, strict=True):
         color = CLASS_COLORS[int(label) % 10]
         box = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": color, "lw": 1.5}
-        look = {"ha": "center", "va": "center", "size": 8, "bbox": box, "zorder": 4}
-        ax.text(z1, z2, str(int(label)), **look)
+        text = ax.text(z1, z2, str(int(label)), size=8, bbox=box, zorder=4)
+        text.set(ha="center", va="center")
 
 
 def paths_and_pushes(
