@@ -352,10 +352,8 @@ def posterior_planes(
     standard deviations.
     """
     size = (5.2 * len(clouds), 6)
-    fig, axes = plt.subplots(
-        1, len(clouds), figsize=size, squeeze=False, layout="constrained"
-    )
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.96))  # type: ignore[union-attr, call-arg]
+    fig, axes = plt.subplots(1, len(clouds), figsize=size, squeeze=False)
+    fig.set_layout_engine("constrained", rect=(0, 0, 1, 0.96))  # room for titles
     reach = max(np.abs(to_numpy(mu)).max() for mu, _ in clouds.values())
     reach = 1.05 * max(reach, n_sigma)
     labels = to_numpy(labels)
@@ -384,8 +382,8 @@ def _add_classes(ax: Axes, codes: np.ndarray, labels: np.ndarray, gap: float) ->
     for (z1, z2), label in zip(spread_apart(medians, gap), classes, strict=True):
         color = CLASS_COLORS[int(label) % 10]
         box = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": color, "lw": 1.5}
-        text = ax.text(z1, z2, str(int(label)), size=8, bbox=box, zorder=4)
-        text.set(ha="center", va="center")
+        name, middle = str(int(label)), "center"
+        ax.text(z1, z2, name, ha=middle, va=middle, size=8, bbox=box, zorder=4)
 
 
 def paths_and_pushes(
