@@ -1,15 +1,24 @@
 """Referees: torch.distributions, closed forms, and sums that share no code of ours."""
 
+import itertools
 import math
 
 from vae_helpers.models import VAE
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 F32, F64 = DTYPES = [torch.float32, torch.float64]
+
+
+def every(**values):
+    """Parametrize over all combinations of `values`."""
+    return pytest.mark.parametrize(
+        tuple(values), [*itertools.product(*values.values())]
+    )
 
 
 def seeded(seed=0):

@@ -12,7 +12,17 @@ from vae_helpers.densities import (
 
 import pytest
 import torch
-from oracles import DTYPES, F32, F64, gaussian, kl_by_torch, normal, seeded, uniform
+from oracles import (
+    DTYPES,
+    F32,
+    F64,
+    every,
+    gaussian,
+    kl_by_torch,
+    normal,
+    seeded,
+    uniform,
+)
 from scipy.stats import kstest
 from torch.autograd import grad, gradcheck
 from torch.distributions import Bernoulli
@@ -20,13 +30,6 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 torch.set_num_threads(1)  # for tensors this small, more threads only take turns
-
-
-def every(**values):
-    """Parametrize over all combinations of `values`."""
-    return pytest.mark.parametrize(
-        tuple(values), [*itertools.product(*values.values())]
-    )
 
 
 # ── values ──────────────────────────────────────────────────────────────────────────

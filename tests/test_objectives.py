@@ -4,7 +4,6 @@ The linear-Gaussian toy has its log p(x) and its posterior in closed form, so th
 bounds can be held against the number they bound.
 """
 
-import itertools
 import math
 
 from vae_helpers.densities import bernoulli_log_likelihood, reparameterize
@@ -30,6 +29,7 @@ from oracles import (
     S,
     X,
     assert_mean,
+    every,
     gaussian,
     kl_by_torch,
     normal,
@@ -42,13 +42,6 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 torch.set_num_threads(1)  # for tensors this small, more threads only take turns
-
-
-def every(**values):
-    """Parametrize over all combinations of `values`."""
-    return pytest.mark.parametrize(
-        tuple(values), [*itertools.product(*values.values())]
-    )
 
 
 # ── bounds on a log p(x) that is known ──────────────────────────────────────────────
