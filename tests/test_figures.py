@@ -216,3 +216,31 @@ def test_paths_and_pushes_start_at_zero_and_name_the_models():
         assert "[" in ax.get_ylabel()
         colors = {line.get_color() for line in ax.lines}
         assert colors.isdisjoint({"C0", "C1", *plots.COLORS.values()})
+
+
+# ── notebook 06: all codes together, and the prior ──────────────────────────────────
+
+
+def test_aggregate_and_prior_share_a_scale_and_the_ratio_is_right_within_reach():
+    axis = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    curve = torch.distributions.Normal(0.0, 1.0).log_prob(axis).exp()
+    prior = curve[:, None] * curve
+    aggregate = torch.where(axis > 0, 2 * prior, 0 * prior)  # all to the right
+    fig = figures.aggregate_and_prior(axis, aggregate, prior, reach=3.0)
+    (first,), (second,), (ratio,) = (ax.images for ax in fig.axes[:3])
+    assert first.get_clim() == second.get_clim()
+    np.testing.assert_allclose(first.get_array() ** 2, prior)
+    np.testing.assert_allclose(second.get_array() ** 2, aggregate)
+    shown = ratio.get_array()
+    assert shown[40, 60] == pytest.approx(1.0)  # z = (2, 0): log₂ 2
+    assert shown[40, 20] < -2  # z = (−2, 0)
+    assert shown.mask[75, 75]  # z = (3.5, 3.5)
+    assert shown.mask.mean() == pytest.approx(1 - np.pi * 9 / 64, abs=0.03)
+    low, high = ratio.cmap(ratio.norm(-2.0)), ratio.cmap(ratio.norm(2.0))
+    assert low[0] > low[2]  # too few codes: red
+    assert high[2] > high[0]  # too many: blue
+    for ax in fig.axes[:3]:
+        assert ax.get_title()
+        assert ax.get_aspect() == 1
+        assert ax.patches[0].radius == 3
+    assert max(fig.get_size_inches() * 100) <= 1050
