@@ -216,3 +216,127 @@ def test_paths_and_pushes_start_at_zero_and_name_the_models():
         assert "[" in ax.get_ylabel()
         colors = {line.get_color() for line in ax.lines}
         assert colors.isdisjoint({"C0", "C1", *plots.COLORS.values()})
+
+
+# ── how good is it? (notebooks 07 and 07b) ──────────────────────────────────────────
+
+
+def test_two_climbs_end_under_the_line_of_log_px():
+    fig = figures.two_climbs([1, 10, 100], [-9.0, -7, -6], [-20.0, -10, -5.5], -5.0)
+    (ax,) = fig.axes
+    from_q, from_prior, exact = ax.lines
+    assert from_q.get_color() == plots.COLORS["q"]
+    assert from_prior.get_color() == plots.COLORS["prior"]
+    assert set(exact.get_ydata()) == {-5.0}
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylim() == (-30, -3)
+
+
+def test_stated_and_missed_tells_too_low_from_too_high():
+    fig = figures.stated_and_missed([0.1, 0.2, 0.3], torch.tensor([40.0, -0.5, 1e-9]))
+    (ax,) = fig.axes
+    low, high, diagonal = ax.lines
+    np.testing.assert_allclose(low.get_xydata(), [[0.1, 40], [0.3, 1e-3]])
+    np.testing.assert_allclose(high.get_xydata(), [[0.2, 0.5]])
+    assert high.get_markerfacecolor() == "none" != low.get_markerfacecolor()
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    assert {"estimate below log p(x)", "estimate above log p(x)"} <= texts(fig)
+
+
+def test_two_gaps_puts_the_encoders_above_the_diagonal():
+    fig = figures.two_gaps([0.1, 0.2], [5.0, 0.0])
+    (ax,) = fig.axes
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.1, 5], [0.2, 1e-3]])
+    assert to_rgba(ax.lines[0].get_markerfacecolor()) == to_rgba(plots.COLORS["kl"])
+    assert ax.get_xlabel().startswith("approximation")
+    assert ax.get_ylabel().startswith("amortization")
+
+
+def test_images_and_posteriors_stand_in_columns_and_show_the_samples():
+    axis = np.linspace(-3, 3, 61)
+    log_joint = -((axis - 1) ** 2) - 4 * (axis[:, None] + 1) ** 2
+    tables, q = np.stack([log_joint] * 2), (np.zeros((2, 2)), np.ones((2, 2)))
+    images, samples = np.zeros((2, 1, 28, 28)), np.ones((5, 2, 2))
+    fig = figures.images_and_posteriors(images, tables, axis, q, ["a", "b"], samples)
+    top, planes = fig.axes[:2], fig.axes[2:]
+    assert [ax.get_title() for ax in top] == ["a", "b"]
+    for plane in planes:
+        assert len(plane.lines[-1].get_xdata()) == 5
+        row, column = np.unravel_index(plane.images[0].get_array().argmax(), (61, 61))
+        assert (axis[column], axis[row]) == pytest.approx((1, -1))
+    fig = figures.images_and_posteriors(images, tables, axis, q, ["a", "b"])
+    assert not fig.axes[2].lines
+
+
+def test_within_radius_marks_how_far_samples_reach():
+    radii = np.linspace(1, 20, 5)
+    logs = {"typical": np.log([0.9, 1, 1, 1, 1]), "worst": np.log([1e-9, 0.5, 1, 1, 1])}
+    fig = figures.within_radius(radii, logs, {name: radii for name in logs}, 4.1)
+    left, right = fig.axes
+    assert left.lines[1].get_ydata() == pytest.approx([1e-9, 0.5, 1, 1, 1])
+    assert right.lines[1].get_ydata() == pytest.approx(radii)  # left as they are
+    for ax in (left, right):
+        assert set(ax.lines[-1].get_xdata()) == {4.1}
+
+
+def test_image_posterior_climb_follows_what_it_is_shown():
+    axis = np.linspace(-1, 1, 5)
+    fig, show = figures.image_posterior_climb(axis, [1, 10], reach=1)
+    log_joint = np.zeros((5, 5))
+    log_joint[3, 1] = 4.0
+    image = np.full((1, 28, 28), 0.5)
+    artists = show(image, log_joint, [0.2, 0.3], [-3.0, -2], [-9.0, -1])
+    digit, sheet, cross, from_q, from_prior = artists
+    assert digit.get_array().mean() == pytest.approx(0.5)
+    assert sheet.get_array()[3, 1] == pytest.approx(1)
+    assert sheet.get_array()[0, 0] == pytest.approx(np.exp(-2))
+    np.testing.assert_allclose(cross.get_xydata(), [[0.2, 0.3]])
+    assert list(from_q.get_ydata()) == [-3, -2]
+    assert list(from_prior.get_ydata()) == [-9, -1]
+    assert "z from the prior" in texts(fig)
+
+
+def test_score_and_ratio_are_two_histograms_of_the_same_kinds():
+    rng = np.random.default_rng(0)
+    scores = {"seen": rng.normal(-100, 10, 50), "new": rng.normal(-60, 5, 30)}
+    ratios = {"seen": rng.normal(0, 1, 50), "new": rng.normal(-20, 2, 30)}
+    fig = figures.score_and_ratio(scores, ratios)
+    assert len(fig.axes) == 2
+    for ax in fig.axes:
+        shares = [patch.get_data().values for patch in ax.patches]
+        assert len(shares) == 4  # a filled and an outlined one for each kind
+        for share in shares:
+            assert share.sum() == pytest.approx(1)
+    seen, _, new, _ = (patch.get_data() for patch in fig.axes[0].patches)
+    assert (new.values * new.edges[1:]).sum() > (seen.values * seen.edges[1:]).sum()
+
+
+def test_bounds_by_size_has_a_pair_of_lines_for_each_size():
+    runs = [
+        {"latent_dim": d, "passes": n, "elbo_test": -d - n, "elbo_train": -d}
+        for n in (3, 1)
+        for d in (20, 3)
+    ]
+    fig = figures.bounds_by_size(runs)
+    (ax,) = fig.axes
+    test, training = ax.lines[:2]
+    assert test.get_label() == "3"
+    assert list(test.get_xdata()) == [60_000, 180_000]
+    assert list(test.get_ydata()) == [-4, -6]
+    assert list(training.get_ydata()) == [-3, -3]
+    assert test.get_color() == training.get_color() != ax.lines[2].get_color()
+
+
+def test_nll_is_drawn_over_passes_and_over_minutes():
+    runs = {
+        "VAE": [
+            {"passes": 20, "training_minutes": 1.1, "nll": 92.6},
+            {"passes": 80, "training_minutes": 3.1, "nll": 89.3},
+        ],
+        "IWAE": [{"passes": 20, "training_minutes": 3.3, "nll": 91.3}],
+    }
+    fig = figures.nll_by_passes_and_minutes(runs)
+    by_passes, by_minutes = (ax.lines[0].get_xydata().tolist() for ax in fig.axes)
+    assert by_passes == [[20, 92.6], [80, 89.3]]
+    assert by_minutes == [[1.1, 92.6], [3.1, 89.3]]
+    assert all(ax.lines[1].get_label() == "IWAE" for ax in fig.axes)

@@ -452,7 +452,7 @@ def stated_and_missed(stated: ArrayLike, missed: ArrayLike) -> Figure:
     ax.set(xlabel="standard error that the estimate states [nats]")
     ax.set(ylabel="how far it is from log p(x) [nats]")
     ax.set_title("A few images are off by far more than stated")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
     return fig
 
 
@@ -514,24 +514,28 @@ def images_and_posteriors(
 
 def within_radius(
     radii: ArrayLike,
-    shares: Mapping[str, ArrayLike],
+    log_shares: Mapping[str, ArrayLike],
     log_squares: Mapping[str, ArrayLike],
     reach: float,
 ) -> Figure:
-    """What of p(x), and of E_q[w²], lies within so many standard deviations of q.
+    """How p(x) and E_q[w²] add up within so many standard deviations of q's mean.
 
-    shares, log_squares: label → (n,) for the n radii. reach: how far samples get.
+    log_shares: label → (n,), the log of the share of p(x) within each of the n radii,
+        drawn as a share. log_squares: label → (n,), the log of E_q[w²]/p(x)² there.
+    reach: how far the samples get.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.8, 3.8))
-    for ax, lines in ((left, shares), (right, log_squares)):
+    fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.8))
+    shares = {label: np.exp(to_numpy(values)) for label, values in log_shares.items()}
+    for ax, lines in zip(axes, (shares, log_squares), strict=True):
         for (label, values), style in zip(lines.items(), ("-", "--"), strict=True):
             ax.plot(to_numpy(radii), to_numpy(values), f"C5{style}", lw=2, label=label)
         ax.axvline(reach, color=COLORS["q"], lw=2)
         ax.set(xlabel="within so many standard deviations of μ", xlim=(0, None))
-    left.text(reach + 0.3, 0.55, "5,000 samples\nreach this far", color=COLORS["q"])
-    left.set(ylabel="share of p(x)", title="The worst image's p(x) is out of reach")
-    right.set(ylabel="log of E[w²] / p(x)² [nats]", title="E[w²] has no limit")
-    right.legend()
+    words = "5,000 samples\nreach this far"
+    axes[0].text(reach + 0.3, 0.5, words, color=COLORS["q"])
+    axes[0].set(ylabel="share of p(x)", title="p(x) is complete, but not within reach")
+    axes[1].set(ylabel="log of E[w²] / p(x)² [nats]", title="E[w²] grows without limit")
+    axes[1].legend(loc="lower right")
     return fig
 
 
