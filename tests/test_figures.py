@@ -216,3 +216,72 @@ def test_paths_and_pushes_start_at_zero_and_name_the_models():
         assert "[" in ax.get_ylabel()
         colors = {line.get_color() for line in ax.lines}
         assert colors.isdisjoint({"C0", "C1", *plots.COLORS.values()})
+
+
+# ── notebook 05 ─────────────────────────────────────────────────────────────────────
+
+
+def test_rate_distortion_shows_the_best_elbo_in_both_panels():
+    rate, distortion = [20.0, 15, 5, 0], [100.0, 101, 130, 200]
+    fig = figures.rate_distortion([0.5, 1, 4, 40], rate, distortion)
+    left, right = fig.axes
+    violet = plots.COLORS["elbo"]
+    (slanted,) = [line for line in left.lines if line.get_color() == violet]
+    (flat,) = [line for line in right.lines if line.get_color() == violet]
+    assert np.sum(slanted.get_data(), axis=0) == pytest.approx([116, 116])
+    assert set(flat.get_ydata()) == {116}
+    assert "β = 1" in {text.get_text() for text in right.texts}
+    curves = [line for line in right.lines if len(line.get_xdata()) == 4]
+    np.testing.assert_allclose(curves[0].get_ydata(), [120, 116, 135, 200])
+
+
+def test_bars_and_panel_follow_the_slider():
+    fig, show = figures.bars_and_panel(3, np.zeros((84, 168)), top=2)
+    artists = show([0.5, 1.5, 0], np.ones((84, 168)), "β = 4")
+    left, right = fig.axes
+    assert [bar.get_height() for bar in left.patches] == [0.5, 1.5, 0]
+    assert left.get_ylim()[1] >= 2
+    assert right.images[0].get_array().min() == 1
+    assert "β = 4" in texts(fig)
+    assert len(artists) == 5
+
+
+def test_framed_rows_have_a_frame_around_each_image():
+    rows = {"a": np.zeros((3, 28, 28)), "b": np.zeros((2, 1, 28, 28))}
+    fig = figures.framed_rows(rows, "frames")
+    (ax,) = fig.axes
+    assert len(ax.patches) == 5
+    height, width = ax.images[0].get_array().shape
+    for frame in ax.patches:
+        box = frame.get_bbox()
+        assert 0 <= box.x0 < box.x1 <= width
+        assert 0 <= box.y0 < box.y1 <= height
+        assert box.width >= 28
+
+
+def test_information_tables_have_one_scale():
+    tables = {1: np.full((2, 3), 0.5), 4: np.full((2, 3), 1.5)}
+    fig = figures.information_tables(tables, ["x", "y"], top=2.0)
+    shades = [ax.images[0].get_clim() for ax in fig.axes if ax.images]
+    assert shades == [(0, 2), (0, 2)]
+    assert {"β = 1", "β = 4", "x", "y"} <= texts(fig)
+
+
+def test_seeds_by_beta_shows_every_seed_and_the_means():
+    runs = [{"beta": b, "mig": b + s, "elbo": -s} for b in (1, 4) for s in (0, 1)]
+    fig = figures.seeds_by_beta(runs, {"mig": "MIG", "elbo": "ELBO [nats]"})
+    left, right = fig.axes
+    *dots, means = left.lines
+    assert [list(d.get_ydata()) for d in dots] == [[1, 2], [4, 5]]
+    assert list(means.get_ydata()) == [1.5, 4.5]
+    assert right.lines[-1].get_color() == plots.COLORS["elbo"]
+    assert [ax.get_ylabel() for ax in fig.axes] == ["MIG", "ELBO [nats]"]
+
+
+def test_turned_gaps_shows_the_mean_of_the_gaps():
+    gaps = [[0.2, 0.4], [0.0, 0.2], [0.1, 0.3]]
+    fig = figures.turned_gaps([0, 45, 90], gaps, ["x", "y"])
+    (ax,) = fig.axes
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), [0.3, 0.1, 0.2])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["gap of x", "gap of y", "their mean: MIG"]
