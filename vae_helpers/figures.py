@@ -555,7 +555,7 @@ def turned_gaps(
         ax.plot(angles, gap, style, lw=1.8, label=f"gap of {factor}")
     ax.plot(angles, gaps.mean(1), color="black", lw=2.5, label="their mean: MIG")
     ax.set(xlabel="angle by which two units are turned [degrees]", ylabel="gap")
-    ax.set(title="Each gap closes at its own angle", xticks=angles[::3])
+    ax.set(title="The worst angle lies 45° from the best", xticks=angles[::3])
     ax.set_ylim(bottom=0)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return fig
