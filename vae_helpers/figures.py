@@ -19,6 +19,7 @@ from vae_helpers.plots import (
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -425,13 +426,14 @@ def maps_with_samples(
     """Densities on planes of one scale, with samples as crosses, side by side.
 
     panels: title → a density (n, n), its rows along z_2 and its columns along z_1 from
-    −reach to reach, and samples (N, 2). All panels share one scale of shades.
+    −reach to reach, and samples (N, 2). All panels share one scale of shades, which
+    grow as the square root, so that a low density is visible.
     """
     fig, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 4.4))
     top = max(to_numpy(density).max() for density, _ in panels.values())
     around = [-reach, reach, -reach, reach]
     for ax, (title, (density, samples)) in zip(axes, panels.items(), strict=True):
-        shades = {"cmap": "Blues", "vmin": 0, "vmax": top}
+        shades = {"cmap": "Blues", "norm": PowerNorm(0.5, vmin=0, vmax=top)}
         image = ax.imshow(to_numpy(density), origin="lower", extent=around, **shades)
         ax.plot(*to_numpy(samples).T, "x", color="black", markersize=4, alpha=0.5)
         ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
@@ -460,14 +462,30 @@ def verdict_table(
     return fig
 
 
+def versions(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+) -> Figure:
+    """Curves of one program's versions: "suspect", "half cured" or "cured" → (x, y)."""
+    fig = curves(lines, xlabel=xlabel, ylabel=ylabel, title=title)
+    colors = {"suspect": "C6", "half cured": "C7", "cured": "C5"}  # of no quantity
+    recolor(fig, *(colors[name] for name in lines))
+    return fig
+
+
 def bounds_over_k(
     lines: Mapping[str, tuple[Sequence[int], Sequence[float]]], *, title: str
 ) -> Figure:
-    """Bounds over K, on a log scale: label → (K, nats above log p(x))."""
+    """Versions of a bound over K, on a log scale: label → (K, nats above log p(x))."""
     labels = {"xlabel": "K, samples per image", "ylabel": "nats above log p(x)"}
-    fig = curves(lines, title=title, **labels)
+    fig = versions(lines, title=title, **labels)
     (ax,) = fig.axes
     ax.axhline(0, color=COLORS["log_px"], linestyle="--", label="log p(x)")
     ax.set_xscale("log", base=2)
+    for sizes, _ in lines.values():
+        ax.set_xticks(sizes, sizes)
     ax.legend()
     return fig

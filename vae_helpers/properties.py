@@ -8,6 +8,7 @@ No check sees every mistake; each docstring says what it cannot see. See noteboo
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -240,6 +241,12 @@ def check_mean(
     }
     claim = "the mean is over all images, however batched"
     return _compare(claim, pairs, tolerance, _explain_mean)
+
+
+def tell(verdicts: Mapping[str, Verdict]) -> None:
+    """Print each check's name and its verdict, in lines of at most 88 characters."""
+    for name, verdict in verdicts.items():
+        print(textwrap.fill(f"{name}: {verdict}", 88, subsequent_indent="    "))
 
 
 def _find_box(low: Corner, high: Corner) -> tuple[Tensor, Tensor]:
