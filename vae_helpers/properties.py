@@ -296,9 +296,10 @@ def _find_worst(
     if worst < len(counts) - 1:
         index = np.unravel_index(int(worst), [n_cells] * len(low))
         middle = low + (high - low) * (torch.tensor(index) + 0.5) / n_cells
-        place = "near " + ", ".join(f"{x:.2g}" for x in middle.tolist())
+        numbers = ", ".join(f"{x:.2g}" for x in middle.tolist())
+        place = f"near ({numbers})" if len(middle) > 1 else f"near {numbers}"
     shares = counts[worst] / counts.sum(), expected[worst] / counts.sum()
-    return f"{shares[0]:.1%} of the draws {place}, due {shares[1]:.1%}"
+    return f"{shares[0]:.1%} of the samples {place}, expected {shares[1]:.1%}"
 
 
 def _pool_small(counts: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
@@ -333,7 +334,7 @@ def _explain_draws(
     if not abs(total - share) <= _CLEAR:
         return (
             f"over the box exp(log_prob) integrates to {total:.3g}, and {share:.0%} of"
-            " the draws are in it: does check_density hold?"
+            " the samples are in it: does check_density hold?"
         )
     got, due = (
         _moments(inside, torch.ones(len(inside)).double()),
@@ -352,10 +353,10 @@ def _explain_draws(
     why = {
         "mean": "a sign or a shift?",
         "standard deviation": "σ² for σ, or a ½ lost?",
-        "correlation": "dimensions that should, or should not, be drawn together?",
+        "correlation": "dimensions that should, or should not, be independent?",
     }[name]
     of = "" if name == "correlation" else f" of z_{i + 1}"
-    return f"{name}{of} {got[name][i]:.2f}, due {due[name][i]:.2f}: {why}"
+    return f"{name}{of} {got[name][i]:.2f}, expected {due[name][i]:.2f}: {why}"
 
 
 def _moments(points: Tensor, weights: Tensor) -> dict[str, Tensor]:
@@ -394,5 +395,5 @@ def _compare(
     worst = max(errors, key=lambda where: (math.isnan(errors[where]), errors[where]))
     wrong = sum(not error <= tolerance for error in errors.values())
     got, due = pairs[worst]
-    found = f"{got:.4g} {worst}, due {due:.4g}, and {wrong} of {len(pairs)} wrong; "
+    found = f"{got:.4g} {worst}, expected {due:.4g}, {wrong} of {len(pairs)} wrong; "
     return Verdict(wrong == 0, claim, found + explain(got, due), errors[worst])
