@@ -216,3 +216,52 @@ def test_paths_and_pushes_start_at_zero_and_name_the_models():
         assert "[" in ax.get_ylabel()
         colors = {line.get_color() for line in ax.lines}
         assert colors.isdisjoint({"C0", "C1", *plots.COLORS.values()})
+
+
+# ── the bug hunt ────────────────────────────────────────────────────────────────────
+
+
+def test_maps_share_a_scale_of_shades_and_show_rows_upwards():
+    density = np.zeros((5, 5))
+    density[4, 0] = 2.0  # the highest z_2 and the lowest z_1
+    points = np.array([[-1.0, 1.0], [0.5, 0.0]])
+    panels = {"suspect": (density, points), "cured": (density / 4, points)}
+    fig = figures.maps_with_samples(panels, reach=2)
+    left, right, _ = fig.axes  # the last is the scale
+    assert (left.get_title(), right.get_title()) == ("suspect", "cured")
+    for ax in (left, right):
+        (image,) = ax.images
+        assert image.get_extent() == [-2, 2, -2, 2]
+        assert image.origin == "lower"
+        assert image.get_clim() == (0, 2)
+        np.testing.assert_array_equal(ax.lines[0].get_xydata(), points)
+        assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
+
+
+def test_a_table_of_verdicts_marks_each_and_leaves_the_rest_empty():
+    verdicts = {"one": {"a": True, "b": False}, "two": {"b": True}}
+    (ax,) = figures.verdict_table(verdicts, ["a", "b"], title="t").axes
+    marks = {text.get_position(): text.get_text() for text in ax.texts}
+    expected = {(0.5, 0.5): "✓", (1.5, 0.5): "✗", (0.5, 1.5): "", (1.5, 1.5): "✓"}
+    assert marks == expected
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["one", "two"]
+    assert ax.get_ylim() == (2, 0)  # the first row on top
+
+
+def test_versions_keep_their_colours_whichever_are_shown():
+    labels = {"xlabel": "x", "ylabel": "y", "title": "t"}
+    line = ([1, 2, 4], [0.0, 1.0, 2.0])
+    names = ["suspect", "half cured", "cured"]
+    (ax,) = figures.versions(dict.fromkeys(names, line), **labels).axes
+    colors = {shown.get_label(): shown.get_color() for shown in ax.lines}
+    assert len(set(colors.values())) == 3
+    (ax,) = figures.versions(dict.fromkeys(names[::2], line), **labels).axes
+    assert [shown.get_color() for shown in ax.lines] == [
+        colors["suspect"],
+        colors["cured"],
+    ]
+    (ax,) = figures.bounds_over_k({"cured": line}, title="t").axes
+    assert ax.lines[0].get_color() == colors["cured"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "4"]
+    assert ax.lines[-1].get_label() == "log p(x)"
+    assert set(ax.lines[-1].get_ydata()) == {0}
