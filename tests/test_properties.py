@@ -1011,3 +1011,104 @@ def test_all_wrong_numbers_are_counted_and_the_worst_is_named():
     assert verdict.value == pytest.approx(0.3)
     verdict = check_mean(mean_of_means, ROWS)
     assert re.search(r" in batches of \d+, expected .*, 2 of 3 wrong; ", verdict.found)
+
+
+def test_a_cell_that_expects_few_may_be_integrated_badly():
+    """Few samples there cannot change the verdict; many can, and are refused."""
+
+    def with_spike(n_rough):  # a spike that only the coarser of both grids meets
+        def log_prob(z):
+            z = z[:, 0]
+            height = torch.where((z - 3.1).abs() < 1e-3, n_rough / 4000, 0.0)
+            return torch.where(z < 3, 1 / 3, height).log()
+
+        return log_prob
+
+    def sample(n, generator):
+        return 3 * torch.rand(n, 1, generator=generator)
+
+    assert check_sampler(sample, with_spike(3), 0, 4, n_cells=4)
+    with pytest.raises(ValueError, match="cells too coarse"):
+        check_sampler(sample, with_spike(3.4), 0, 4, n_cells=4)
+
+
+def test_points_draws_and_batches_are_as_many_as_documented():
+    seen = []
+
+    def log_prob(z):
+        seen.append(len(z))
+        return standard_normal(z)
+
+    check_density(log_prob, -6, 6)
+    assert sorted(seen) == [200, 400]
+    seen.clear()
+
+    def sample(n, generator):
+        seen.append(n)
+        return draw_standard_normal(n, generator, 1)
+
+    check_sampler(sample, log_prob, -6, 6)
+    assert sorted(seen) == [100, 200, 20_000]
+    seen.clear()
+
+    def bound(k, generator):
+        seen.append(k)
+        return LOG_PX
+
+    check_bound(bound, LOG_PX)
+    assert seen == [1] * 200 + [4] * 200 + [16] * 200 + [64] * 200
+    seen.clear()
+
+    def mean(images, batch_size):
+        seen.append((len(images), batch_size))
+        return per_image(images, batch_size)
+
+    check_mean(mean, ROWS)
+    assert seen == [(1, 1)] * 10 + [(10, 10), (10, 6), (10, 3)]
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.9, True), (1.1, False)])
+def test_the_tolerances_are_those_documented(share, holds):
+    off = math.log(1 + share * 1e-3)
+    assert bool(check_density(lambda z: standard_normal(z) + off, -6, 6)) is holds
+    exact = torch.full((20,), -1.0)
+    by = share * 1e-3
+    assert bool(check_bound(lambda k, generator: exact + by, exact)) is holds
+    assert bool(check_bound(lambda k, g: exact - 1 - by * (k > 16), exact)) is holds
+    known = {"one": (PERFECT, 1.0), "other": (PERFECT, 1.0 + share * 0.02)}
+    assert bool(check_metric(lambda codes, factors: 1.0, FACTORS, known)) is holds
+
+    def mean(images, batch_size):
+        return 5 + by * (len(images) > 1)
+
+    assert bool(check_mean(mean, ROWS)) is holds
+
+
+@pytest.mark.parametrize(("p_value", "holds"), [(1.1e-4, True), (0.9e-4, False)])
+def test_one_false_alarm_in_ten_thousand(p_value, holds):
+    n = 2_000_000  # so that rounding to whole draws does not matter
+    shift = math.sqrt(stats.chi2.isf(p_value, 1) / n) / 2
+
+    def sample(n, generator):
+        z = torch.full((n, 1), 0.25)
+        z[: round(n * (0.5 + shift))] = 0.75
+        return z
+
+    verdict = check_sampler(
+        sample, lambda z: torch.zeros(len(z)), 0, 1, n_cells=2, n_samples=n
+    )
+    assert verdict.value == pytest.approx(p_value, rel=0.01)
+    assert bool(verdict) is holds
+
+
+def test_a_sampler_s_draws_come_from_the_seed():
+    values = []
+    for kwargs in ({}, {"seed": 0}, {"seed": 1}):
+        verdict = check_sampler(draw_standard_normal, standard_normal, *BOX, **kwargs)
+        values.append(verdict.value)
+    assert values[0] == values[1] != values[2]
+
+    def bound(k, generator):
+        return LOG_PX - torch.rand(1, generator=generator)
+
+    assert check_bound(bound, LOG_PX).value == check_bound(bound, LOG_PX, seed=0).value
