@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Text
 
 
@@ -226,7 +226,7 @@ def test_maps_share_a_scale_of_shades_and_show_rows_upwards():
     density[4, 0] = 2.0  # the highest z_2 and the lowest z_1
     points = np.array([[-1.0, 1.0], [0.5, 0.0]])
     panels = {"suspect": (density, points), "cured": (density / 4, points)}
-    fig = figures.maps_with_samples(panels, reach=2)
+    fig = figures.maps_with_samples(panels, "prior", reach=2)
     left, right, _ = fig.axes  # the last is the scale
     assert (left.get_title(), right.get_title()) == ("suspect", "cured")
     for ax in (left, right):
@@ -234,6 +234,7 @@ def test_maps_share_a_scale_of_shades_and_show_rows_upwards():
         assert image.get_extent() == [-2, 2, -2, 2]
         assert image.origin == "lower"
         assert image.get_clim() == (0, 2)
+        assert to_hex(image.cmap(1.0)) == plots.COLORS["prior"]
         np.testing.assert_array_equal(ax.lines[0].get_xydata(), points)
         assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
 

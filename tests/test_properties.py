@@ -1,6 +1,6 @@
 """Checkpoints print stable lines; property checks blame wrong code and only that.
 
-Each published mistake of notebook 08 is written again here, and its cure.
+Each mistake of notebook 08 is written again here, and its cure.
 """
 
 import itertools

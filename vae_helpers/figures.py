@@ -19,7 +19,7 @@ from vae_helpers.plots import (
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -421,19 +421,21 @@ def paths_and_pushes(
 
 
 def maps_with_samples(
-    panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, reach: float
+    panels: Mapping[str, tuple[ArrayLike, ArrayLike]], quantity: str, *, reach: float
 ) -> Figure:
     """Densities on planes of one scale, with samples as crosses, side by side.
 
     panels: title → a density (n, n), its rows along z_2 and its columns along z_1 from
-    −reach to reach, and samples (N, 2). All panels share one scale of shades, which
-    grow as the square root, so that a low density is visible.
+    −reach to reach, and samples (N, 2). quantity: of `COLORS`, whose density it is. All
+    panels share one scale of shades, which grow as the square root, so that a low
+    density is visible.
     """
     fig, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 4.4))
     top = max(to_numpy(density).max() for density, _ in panels.values())
     around = [-reach, reach, -reach, reach]
+    shade = LinearSegmentedColormap.from_list("one", ["white", COLORS[quantity]])
     for ax, (title, (density, samples)) in zip(axes, panels.items(), strict=True):
-        shades = {"cmap": "Blues", "norm": PowerNorm(0.5, vmin=0, vmax=top)}
+        shades = {"cmap": shade, "norm": PowerNorm(0.5, vmin=0, vmax=top)}
         image = ax.imshow(to_numpy(density), origin="lower", extent=around, **shades)
         ax.plot(*to_numpy(samples).T, "x", color="black", markersize=4, alpha=0.5)
         ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")

@@ -64,7 +64,7 @@ def check_density(
     low, high: the box that holds the mass, a number or D numbers each; D is the length
         of the longer one.
     n_points: along each axis. The error is the change from half as many.
-    In words: by how many nats, in the mean, and whether there is mass at the edge.
+    In words: the integral, its logarithm in nats, and whether the edge has mass.
 
     Cannot see: a normalised density that is not the one you meant; a spike that falls
     between the points of the grid, and mass outside the box.
