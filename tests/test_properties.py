@@ -1112,3 +1112,14 @@ def test_a_sampler_s_draws_come_from_the_seed():
         return LOG_PX - torch.rand(1, generator=generator)
 
     assert check_bound(bound, LOG_PX).value == check_bound(bound, LOG_PX, seed=0).value
+
+
+def test_a_tolerance_of_zero_lets_the_exact_pass():
+    widths = {"two": (PERFECT, 2.0), "four": (PERFECT.repeat(1, 2), 4.0)}
+
+    def width(codes, factors):
+        return codes.shape[1]
+
+    assert check_metric(width, FACTORS, widths, tolerance=0.0)
+    assert check_bound(lambda k, generator: LOG_PX, LOG_PX, tolerance=0.0)
+    assert check_density(lambda z: 0 * z[:, 0], 0, 1, n_points=4, tolerance=0.0)
