@@ -655,6 +655,8 @@ def test_cells_are_pooled_until_ten_draws_are_expected_and_no_longer():
     ("low", "high", "message"),
     [
         (1, 1, "must be below"),
+        ([0.0, 0.0], [1.0, 0.0], "must be below"),
+        ([0.0, -math.inf], [1.0, 0.0], "must be below"),
         (-math.inf, 1, "must be below"),
         ([0.0, 0, 0], 1, "two at a time"),
     ],
