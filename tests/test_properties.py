@@ -919,6 +919,9 @@ def test_a_density_that_does_not_fit_its_box_is_named_first():
     strays[:40, 0] = 21.0
     strays[40:80, 1] = -21.0
     assert "integrates to 1, and 80% of the samples are in it" in explain(strays)
+    corner = CLOUD.clone()
+    corner[:40] = torch.tensor([-20.0, 20.0]).double()  # its sides belong to the box
+    assert "does check_density hold" not in explain(corner)
     assert "another shape" not in explain(strays, mass=0.8)  # cut, so others remain
     assert "does check_density hold" not in explain(strays, mass=0.8)
 
