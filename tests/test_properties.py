@@ -655,6 +655,8 @@ def test_cells_are_pooled_until_ten_draws_are_expected_and_no_longer():
     ("low", "high", "message"),
     [
         (1, 1, "must be below"),
+        ([0.0, 0.0], [1.0, 0.0], "must be below"),
+        ([0.0, -math.inf], [1.0, 0.0], "must be below"),
         (-math.inf, 1, "must be below"),
         ([0.0, 0, 0], 1, "two at a time"),
     ],
@@ -917,6 +919,9 @@ def test_a_density_that_does_not_fit_its_box_is_named_first():
     strays[:40, 0] = 21.0
     strays[40:80, 1] = -21.0
     assert "integrates to 1, and 80% of the samples are in it" in explain(strays)
+    corner = CLOUD.clone()
+    corner[:40] = torch.tensor([-20.0, 20.0]).double()  # its sides belong to the box
+    assert "does check_density hold" not in explain(corner)
     assert "another shape" not in explain(strays, mass=0.8)  # cut, so others remain
     assert "does check_density hold" not in explain(strays, mass=0.8)
 
