@@ -1,6 +1,7 @@
 """One image's exact posterior p(z|x), and a Gaussian q to lay over it by hand."""
 
 import textwrap
+from typing import Any
 
 from vae_helpers.exact import exact_elbo, posterior_grid
 from vae_helpers.explorers.base import Explorer, Numbers
@@ -130,9 +131,10 @@ class PosteriorExplorer(Explorer):
 
     def _draw_still(self) -> Figure:
         fig = Figure(figsize=(9.2, 4.4), layout="constrained")
-        places = [["plane", "x", "mean"], ["plane", "bar", "bar"]]
-        shares = {"width_ratios": [2.2, 1, 1], "height_ratios": [2, 1]}
-        parts = fig.subplot_mosaic(places, **shares)
+        places: Any = [["plane", "x", "mean"], ["plane", "bar", "bar"]]
+        parts = fig.subplot_mosaic(
+            places, width_ratios=[2.2, 1, 1], height_ratios=[2, 1]
+        )
         posterior_map(
             self._log_joint,
             *self.grid.axes(),
@@ -157,7 +159,7 @@ def _draw_bar(ax: Axes, elbo: float, log_px: float, start: float) -> None:
     left = log_px - max(30, 1.2 * (log_px - start))
     end = max(elbo, left)
     words = {"ELBO": elbo, "KL(q ‖ p(z|x))": max(log_px - elbo, 0), "log p(x)": log_px}
-    parts = [
+    parts: list[Any] = [
         ax.barh(0, end - left, 0.5, left, color=COLORS["elbo"]),
         ax.barh(0, max(log_px - end, 0), 0.5, end, color=COLORS["kl"]),
         ax.axvline(log_px, color=COLORS["log_px"], lw=2),

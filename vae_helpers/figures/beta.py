@@ -94,13 +94,15 @@ def framed_rows(rows: Mapping[str, ArrayLike], title: str) -> Figure:
     sizes = [as_images(images).shape for images in rows.values()]
     n_columns, gap = max(shape[0] for shape in sizes), 4
     (shown,) = ax.images
-    pitch = (shown.get_array().shape[1] - gap) / n_columns
+    _, width = shown.get_size()
+    pitch = (width - gap) / n_columns
     for row, (n, *_) in enumerate(sizes):
         for column in range(n):
             corner = (gap - 1.5 + column * pitch, gap - 1.5 + row * pitch)
             side = pitch - gap + 2
-            look = {"fill": False, "ec": COLORS["prior"], "lw": 0.8}
-            ax.add_patch(plt.Rectangle(corner, side, side, **look))
+            frame = plt.Rectangle(corner, side, side, fill=False)
+            frame.set(ec=COLORS["prior"], lw=0.8)
+            ax.add_patch(frame)
     return fig
 
 
@@ -112,8 +114,15 @@ def information_tables(
     for ax, (beta, table) in zip(np.atleast_1d(axes), tables.items(), strict=True):
         n_units = np.shape(to_numpy(table))[1]
         columns = [str(unit + 1) for unit in range(n_units)]
-        labels = {"rows": factors, "columns": columns, "unit": "I [nats]"}
-        heatmap(table, **labels, title=f"β = {beta:g}", ax=ax, top=top)
+        heatmap(
+            table,
+            rows=factors,
+            columns=columns,
+            unit="I [nats]",
+            title=f"β = {beta:g}",
+            ax=ax,
+            top=top,
+        )
         ax.set_xlabel("unit, sorted by its KL")
     fig.suptitle("How many nats a unit tells about a factor")
     return fig

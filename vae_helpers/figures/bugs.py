@@ -51,8 +51,8 @@ def verdict_table(
             if name in of_row:
                 mark, fill = ("✓", "white") if of_row[name] else ("✗", "#f2b134")
             ax.add_patch(plt.Rectangle((column, row), 1, 1, fc=fill, ec="lightgrey"))
-            middle = {"ha": "center", "va": "center", "fontsize": 15}
-            ax.text(column + 0.5, row + 0.5, mark, **middle)
+            place = column + 0.5, row + 0.5
+            ax.text(*place, mark, ha="center", va="center", fontsize=15)
     ax.set(xlim=(0, len(columns)), ylim=(len(verdicts), 0), title=title)
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns)
     ax.set_yticks(np.arange(len(verdicts)) + 0.5, list(verdicts))
@@ -84,6 +84,6 @@ def bounds_over_k(
     ax.axhline(0, color=COLORS["log_px"], linestyle="--", label="log p(x)")
     ax.set_xscale("log", base=2)
     for sizes, _ in lines.values():
-        ax.set_xticks(sizes, sizes)
+        ax.set_xticks(sizes, map(str, sizes))
     ax.legend()
     return fig

@@ -76,13 +76,14 @@ def _against_diagonal(
     fig, ax = plt.subplots(figsize=(5.6, 5.2))
     low, high = 1e-3, 100
     for label, (x, y, filled) in points.items():
-        look = {"mec": color, "mfc": color if filled else "none", "clip_on": False}
-        ax.plot(x.clip(low, high), y.clip(low, high), "o", ms=5, label=label, **look)
+        inside = x.clip(low, high), y.clip(low, high)
+        (markers,) = ax.plot(*inside, "o", ms=5, label=label, clip_on=False)
+        markers.set(mec=color, mfc=color if filled else "none")
     ax.plot([low, high], [low, high], "--", color="black", lw=1, zorder=0)
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     ax.set_aspect("equal")
-    along = {"rotation": 45, "rotation_mode": "anchor", "ha": "right", "va": "top"}
-    ax.text(60, 45, diagonal, **along)
+    words = ax.text(60, 45, diagonal, ha="right", va="top")
+    words.set(rotation=45, rotation_mode="anchor")
     return fig, ax
 
 
