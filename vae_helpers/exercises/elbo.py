@@ -29,7 +29,7 @@ check_coin_kl = Exercise(
     referee=lambda truth, belief: stats.entropy(
         [truth, 1 - truth], [belief, 1 - belief]
     ),
-    remember="the KL has one term for each outcome, weighted by how often it *really* "
+    remember="the KL has one term for each outcome, weighted by how often it really "
     "comes.",
     wrongs=[
         Wrong(

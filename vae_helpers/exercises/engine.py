@@ -8,11 +8,13 @@ the hint for that one; anything else is told what differs. Nothing is raised, so
 *Run All* goes on.
 """
 
+import dis
 import linecache
 import secrets
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 from vae_helpers.exercises.compare import (
@@ -184,8 +186,7 @@ class Exercise:
         if str(getattr(answer, "__module__", "")).startswith("vae_helpers."):
             words = "this is the course's own function. Write yours in the cell above."
             return Reply("type", self._title(answer, "type") + words)
-        code = getattr(answer, "__code__", None)
-        if code is not None and code.co_code in _STUBS:
+        if _is_stub(getattr(answer, "__code__", None)):
             words = "not done yet: replace the `...` above, then run both cells again."
             return Reply("stub", self._title(answer, "stub") + words)
         return None
@@ -249,15 +250,16 @@ def uniform(
     return (low + (high - low) * unit).to(torch.get_default_dtype())
 
 
-def _stub() -> None: ...
-
-
-def _stub_with_words() -> None:
-    """Words."""
-    ...
-
-
-_STUBS = (_stub.__code__.co_code, _stub_with_words.__code__.co_code)
+def _is_stub(code: CodeType | None) -> bool:
+    """Whether the body is words and `...` alone, so that only `return None` is left."""
+    if code is None:
+        return False
+    returns = ("LOAD_CONST", "RETURN_CONST", "RETURN_VALUE")
+    return all(
+        step.opname in ("RESUME", "NOP")
+        or (step.opname in returns and step.argval is None)
+        for step in dis.get_instructions(code)
+    )
 
 
 def _seeded(seed: int, round_: int) -> Generator:

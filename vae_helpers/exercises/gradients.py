@@ -1,5 +1,7 @@
 """The exercises of notebook 03b: baselines and relaxed samples."""
 
+from collections.abc import Callable
+
 from vae_helpers.exercises.engine import Exercise, Inputs, Wrong, normal, uniform
 
 import numpy as np
@@ -10,14 +12,22 @@ from torch import Generator, Tensor
 
 
 def _costs_and_scores(generator: Generator) -> Inputs:
-    score = normal(generator, 20)
-    return {"f": 3 + 2 * normal(generator, 20) + score**2, "score": score}
+    score = normal(generator, 20, 3)
+    noise = normal(generator, 20)
+    return {"f": 3 + 2 * noise + score.square() @ torch.arange(3.0).to(score) / 2} | {
+        "score": score
+    }
 
 
-def _baseline_by_fit(f: Tensor, score: Tensor) -> float:
-    """The b that fits f·g by b·g with least squares."""
-    design = score[:, None].numpy()
-    return float(np.linalg.lstsq(design, (f * score).numpy(), rcond=None)[0][0])
+def _baseline_by_fit(f: Tensor, score: Tensor) -> list[float]:
+    """The b that fits f·g by b·g with least squares, for each component g."""
+    columns = [(g[:, None].numpy(), (f * g).numpy()) for g in score.T]
+    return [float(np.linalg.lstsq(*pair, rcond=None)[0][0]) for pair in columns]
+
+
+def _weighed(weight: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """A mean cost in which each sample counts with a function of its score."""
+    return lambda f, score: (f[:, None] * weight(score)).mean(0) / weight(score).mean(0)
 
 
 check_best_baseline = Exercise(
@@ -30,30 +40,37 @@ check_best_baseline = Exercise(
         Wrong(
             "That is the mean cost: close, but samples with a large score count more. "
             "With which weight?",
-            lambda f, score: f.mean(),
+            _weighed(torch.ones_like),
         ),
         Wrong(
             "The score has both signs and averages to zero, so it cannot be a weight. "
             "What stands before each (f − b)² in the variance?",
-            lambda f, score: (f * score).mean() / score.mean(),
+            _weighed(lambda g: g),
         ),
         Wrong(
             "You weigh by the size of the score. Look at the exponent in ((f − b) g)².",
-            lambda f, score: (f * score.abs()).mean() / score.abs().mean(),
+            _weighed(torch.abs),
         ),
         Wrong(
-            "The weights must be divided by their own mean. What is E[g²] of your "
-            "sample?",
-            lambda f, score: (f * score**2).mean(),
+            "The weights must be divided by their own mean. What is the mean of g² of "
+            "your samples?",
+            lambda f, score: (f[:, None] * score**2).mean(0),
         ),
         Wrong(
-            "You have the root of it. Which b makes the derivative zero?",
-            lambda f, score: (((f * score) ** 2).mean() / (score**2).mean()).sqrt(),
+            "One baseline for all components? Each has a score of its own.",
+            lambda f, score: (f[:, None] * score**2).mean() / (score**2).mean(),
         ),
         Wrong(
-            "That has a g too few on top and two below. Set the derivative of "
-            "E[(f − b)² g²] in b to zero.",
-            lambda f, score: (f * score).mean() / (score**2).mean(),
+            "You add up the squares of all components first. For component d, which "
+            "scores count?",
+            lambda f, score: (
+                (f * score.square().sum(1)).mean() / score.square().sum(1).mean()
+            ).expand(3),
+        ),
+        Wrong(
+            "There is a g too few above. Set the derivative of the mean of (f − b)² g² "
+            "in b to zero.",
+            lambda f, score: (f[:, None] * score).mean(0) / (score**2).mean(0),
         ),
     ],
 )
