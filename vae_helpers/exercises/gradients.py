@@ -57,6 +57,11 @@ check_best_baseline = Exercise(
             lambda f, score: (f[:, None] * score**2).mean(0),
         ),
         Wrong(
+            "One number, the mean cost? Each component has a score of its own, and "
+            "samples with a large score count more.",
+            lambda f, score: f.mean(),
+        ),
+        Wrong(
             "One baseline for all components? Each has a score of its own.",
             lambda f, score: (f[:, None] * score**2).mean() / (score**2).mean(),
         ),
