@@ -45,7 +45,7 @@ LARGEST = 100_000_000  # bytes of a notebook
 
 
 class Limits(NamedTuple):
-    """For one exercise. seconds: of computing; the clock may show five times as many."""
+    """For one exercise. seconds: of computing; five times as many by the clock."""
 
     seconds: int = 20
     megabytes: int = 4000

@@ -80,8 +80,7 @@ def solutions():
 def test_there_are_enough_and_each_knows_typical_mistakes():
     assert len(WRONGS) >= 40
     for name, exercise in EXERCISES.items():
-        assert len(exercise.wrongs) >= 3, name
-        assert len({wrong.hint for wrong in exercise.wrongs}) == len(exercise.wrongs)
+        assert len({wrong.hint for wrong in exercise.wrongs}) >= 3, name
 
 
 @both_dtypes
@@ -221,7 +220,11 @@ SAYS = {
         a + b[:, None]
     ),
     "yours (), expected (2,). One number for all": lambda a, b: (a + b).sum(),
+    "yours (2, 5), expected (2,). Over what do you still have to sum": lambda a, b: (
+        a[:, None] + b[:, None] + torch.arange(5)
+    ),
     "yours (3,), expected (2,).": lambda a, b: torch.zeros(3),
+    "it gives another result each time": lambda a, b: a + torch.rand(2),
     "contains NaN (not a number)": lambda a, b: (a + b) * torch.nan,
     "contains an infinity": lambda a, b: (a + b) / 0,
     "The sign is reversed: yours": lambda a, b: -a - b,
@@ -280,6 +283,8 @@ def test_two_results_must_be_two():
     assert two.examine(lambda a, b: (a + b, a - b)).passed
     assert two.examine(lambda a, b: torch.stack([a + b, a - b])).passed
     assert "return 2 things" in two.examine(lambda a, b: (a, b, a)).message
+    assert "return 2 things" in two.examine(lambda a, b: 3.0).message
+    assert "return 2 things" in two.examine(lambda a, b: a.sum()).message
     assert "(difference)" in two.examine(lambda a, b: (a + b, 5 * a)).message
     assert two.examine(lambda a, b: (a + b, ...)).kind == "stub"
 
@@ -301,8 +306,3 @@ def test_the_random_numbers_of_the_lesson_are_left_alone():
     torch.manual_seed(0)
     make().examine(lambda a, b: torch.rand(2))
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_an_answer_that_uses_random_numbers_is_repeated_by_its_seed():
-    replies = {make().examine(lambda a, b: torch.rand(2), 7).message for _ in "ab"}
-    assert len(replies) == 1

@@ -77,15 +77,13 @@ def describe(
 
 def _compare_shapes(got: Tensor, due: Tensor) -> str:
     words = f"yours {tuple(got.shape)}, expected {tuple(due.shape)}."
-    try:
-        fits = torch.broadcast_shapes(got.shape, due.shape)
-    except RuntimeError:
-        fits = None
     if got.numel() == 1:
-        words += " One number for all: over what did you sum or average too much?"
-    elif fits is not None and got.ndim > due.ndim:
+        return words + " One number for all: over what did you sum or average too much?"
+    if got.ndim == 2 and due.ndim == 1 and set(got.shape) <= {1, len(due)}:
         words += " PyTorch would not complain later: it broadcasts, and computes every"
         words += " pair. Which dimension is one too many?"
+    elif got.shape[: due.ndim] == due.shape:
+        words += " Over what do you still have to sum, or to average?"
     return words
 
 

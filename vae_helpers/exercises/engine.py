@@ -109,6 +109,7 @@ class Exercise:
             torch.manual_seed(seed)
             try:
                 found = [self.measure(answer, inputs) for inputs in rounds]
+                again = self.measure(answer, rounds[0])
             except TypeFault as fault:
                 return Reply(fault.kind, self._title(answer, fault.kind) + str(fault))
             except (Exception, SystemExit) as error:
@@ -117,6 +118,10 @@ class Exercise:
         if self._agree(found, expected):
             title = self._title(answer, "right")
             return Reply("right", title + self.remember)
+        if not self._agree(found[:1], [again]):
+            words = "it gives another result each time. Use the random numbers that "
+            words += "it is called with, and no others."
+            return Reply("value", self._title(answer, "value") + words)
         kind, words, hint = self._diagnose(rounds, found, expected)
         if kind != "known":
             words += f"\n  Same inputs again: check_{self.name}(…, seed={seed})"
@@ -167,16 +172,17 @@ class Exercise:
     def _unpack(self, result: Any) -> dict[str, Tensor]:  # noqa: ANN401
         """The results by name, as tensors."""
         n = len(self.returns)
-        if n == 1:
-            result = (result,)
-        if result is None or any(part is ... for part in result):
+        if n > 1 and isinstance(result, Tensor) and result.ndim:
+            result = tuple(result)
+        parts = result if n > 1 and isinstance(result, tuple | list) else (result,)
+        if any(part is ... for part in parts):
             raise TypeFault("stub", "some `...` are still there: replace them.")
-        if any(part is None for part in result):
+        if any(part is None for part in parts):
             raise TypeFault("type", "it returns None. Is a `return` missing?")
-        if len(result) != n:
+        if len(parts) != n:
             wanted = ", ".join(self.returns)
             raise TypeFault("type", f"return {n} things, separated by commas: {wanted}")
-        return dict(zip(self.returns, map(to_tensor, result), strict=True))
+        return dict(zip(self.returns, map(to_tensor, parts), strict=True))
 
     def _refuse(self, answer: Answer) -> Reply | None:
         """A reply to what is not a function of the reader's, or is still a stub."""

@@ -1,6 +1,7 @@
 """The exercises of notebook 00: log-likelihoods and a latent class."""
 
 import math
+from collections.abc import Callable
 
 from vae_helpers.exercises.engine import Exercise, Wrong, normal, uniform
 
@@ -83,6 +84,23 @@ def _naive_log_p(x: Tensor, logits: Tensor) -> Tensor:
     return x * theta.log() + (1 - x) * (1 - theta).log()
 
 
+def _limit_theta(smallest: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def log_p(x: Tensor, logits: Tensor) -> Tensor:
+        theta = logits.sigmoid().clamp(smallest, 1 - smallest)
+        return _pixel_sum(x * theta.log() + (1 - x) * (1 - theta).log())
+
+    return log_p
+
+
+_LIMITED = (
+    "You limit θ, or its logarithm, to stay finite. That gives a wrong number just "
+    "where the network is most wrong. Can you avoid θ altogether?"
+)
+_LIMITS = [
+    lambda x, logits: _pixel_sum(_naive_log_p(x, logits).clamp(min=-100)),
+    *(_limit_theta(smallest) for smallest in (1e-7, 1e-6, 1e-5, 1e-4)),
+]
+
 check_log_p_from_logits = Exercise(
     name="log_p_from_logits",
     fresh=_pixels_and_logits,
@@ -96,11 +114,7 @@ check_log_p_from_logits = Exercise(
             "PyTorch gives log θ without computing θ first? And log(1 − θ)?",
             lambda x, logits: _pixel_sum(_naive_log_p(x, logits)),
         ),
-        Wrong(
-            "You limit θ, or its logarithm, to stay finite. That gives a wrong number "
-            "just where the network is most wrong. Can you avoid θ altogether?",
-            lambda x, logits: _pixel_sum(_naive_log_p(x, logits).clamp(min=-100)),
-        ),
+        *(Wrong(_LIMITED, answer) for answer in _LIMITS),
         Wrong(
             "You average over the pixels. To which of the two belongs one log p(x), a "
             "pixel or an image?",
@@ -126,17 +140,32 @@ check_log_p_from_logits = Exercise(
 )
 
 
+def _log_terms(generator: Generator) -> Tensor:
+    """Three rows, around −200, −400 and −600."""
+    return 3 * normal(generator, 3, 4) - 200 * torch.arange(1.0, 4.0)[:, None]
+
+
+def _shift_by_one_for_all(log_terms: Tensor) -> Tensor:
+    shifted = log_terms.float() - log_terms.max()
+    return shifted.exp().sum(1).log() + log_terms.max()
+
+
 check_log_sum_exp = Exercise(
     name="log_sum_exp",
-    fresh=lambda generator: {"log_terms": 3 * normal(generator, 3, 4) - 200},
+    fresh=lambda generator: {"log_terms": _log_terms(generator)},
     referee=lambda log_terms: scipy_logsumexp(log_terms.numpy(), axis=1),
-    remember="take the largest term out, add up what remains, and put it back. Sums of "
-    "tiny probabilities are safe in this way only.",
+    remember="take the largest term of a row out, add up what remains, and put it "
+    "back: so the sum of tiny probabilities stays exact.",
     wrongs=[
         Wrong(
             "e to the −200 is zero in 32 bits, and log 0 is −∞. By which number could "
             "you divide all terms of a row first, so that one of them becomes 1?",
             lambda log_terms: (log_terms.float().exp() + 0).sum(1).log(),
+        ),
+        Wrong(
+            "You take out the largest term of the whole batch. What if the rows are "
+            "far apart? Each has its own largest term.",
+            _shift_by_one_for_all,
         ),
         Wrong(
             "You took the largest term out. Where does it come back?",
@@ -168,7 +197,7 @@ check_log_sum_exp = Exercise(
 
 check_class_posterior = Exercise(
     name="class_posterior",
-    fresh=lambda generator: {"log_joint": 3 * normal(generator, 3, 4) - 200},
+    fresh=lambda generator: {"log_joint": _log_terms(generator)},
     referee=lambda log_joint: softmax(log_joint.numpy(), axis=1),
     remember="p(y|x) = p(x|y) p(y) / p(x): a generative model is a classifier too, as "
     "soon as one can divide by p(x).",
