@@ -87,7 +87,7 @@ def test_there_are_enough_and_each_knows_typical_mistakes():
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_solution_passes(name, dtype, solutions):
     with default_dtype(dtype):
-        for seed in range(4):
+        for seed in range(2):
             reply = EXERCISES[name].examine(solutions[name], seed)
             assert reply.passed, reply.message
     assert reply.message == f"✓ my_{name}: {EXERCISES[name].remember}"
@@ -96,11 +96,10 @@ def test_the_solution_passes(name, dtype, solutions):
 @pytest.mark.parametrize(("name", "i"), WRONGS)
 def test_a_wrong_answer_gets_its_own_hint(name, i):
     wrong = EXERCISES[name].wrongs[i]
-    for dtype in (torch.float32, torch.float64):
-        with default_dtype(dtype):
-            reply = EXERCISES[name].examine(as_reader(wrong.answer), seed=i)
-        assert (reply.kind, reply.hint) == ("known", i), reply.message
-        assert reply.message.endswith(wrong.hint)
+    with default_dtype((torch.float32, torch.float64)[i % 2]):
+        reply = EXERCISES[name].examine(as_reader(wrong.answer), seed=i)
+    assert (reply.kind, reply.hint) == ("known", i), reply.message
+    assert reply.message.endswith(wrong.hint)
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -16,7 +16,9 @@ PATHS = sorted(NOTEBOOKS.rglob("*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
 
 
-@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+@pytest.fixture(
+    params=PATHS, ids=lambda p: p.relative_to(NOTEBOOKS).with_suffix("").as_posix()
+)
 def notebook(request):
     return nbformat.read(request.param, as_version=4)
 
