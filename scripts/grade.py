@@ -276,7 +276,8 @@ def _mark(
         receiver.close()
         _end(process)
     passed = "yes" if kind == "right" else "no"
-    words = "" if kind == "right" else " · ".join(words.split("\n"))
+    lines = [line.strip() for line in words.splitlines()]
+    words = "" if kind == "right" else " · ".join(lines)
     return mark._replace(passed=passed, result=kind, hint=words)
 
 
