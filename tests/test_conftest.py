@@ -87,33 +87,26 @@ def test_a_last_cell_that_swallows_the_interrupt_is_red_in_a_worker(tmp_path):
     assert red["tiny"][-1]
 
 
-def test_a_kernel_that_dies_is_red_without_waiting_for_the_limit(tmp_path):
-    cells = {"dies": [FINE, DIES, FINE], "runs": [FINE, FINE, FINE]}
-    status, red = replay(tmp_path, cells, limit=1000)
-    assert status == 1
-    assert red == {"dies": [False, True, True, True], "runs": [False] * 4}
-
-
-# ── some cells run again ────────────────────────────────────────────────────────────
+# ── a kernel that dies, and cells that run again ────────────────────────────────────
 
 
 # The cells of a notebook, and the one that cannot run again.
 USED_UP = {
     "bound_again": (["x = [1]", "x[0]", "x = 1", FINE], 1),
-    "quarter": (["x = [1]", "x.pop()", FINE, FINE], 1),
-    "half": (["x = [1]", FINE, "x.pop()", FINE], 2),
-    "three_quarters": (["x = [1]", FINE, FINE, "x.pop()"], 3),
+    "emptied": (["x = [1]", FINE, FINE, "x.pop()"], 3),
 }
 NOTES = [f"print({number}, file=open('ran', 'a'))" for number in range(12)]
 NOTES[9] += "; import time; time.sleep(2.1)"
+OTHERS = {"notes": NOTES, "dies": [FINE, DIES, FINE]}
 
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory):
     """Which cells were red, and the folder of the run."""
     folder = tmp_path_factory.mktemp("again")
-    notebooks = {name: cells for name, (cells, _) in USED_UP.items()}
-    _, red = replay(folder, notebooks | {"notes": NOTES, "single": [FINE]}, 100)
+    notebooks = {name: cells for name, (cells, _) in USED_UP.items()} | OTHERS
+    status, red = replay(folder, notebooks, limit=1000)
+    assert status == 1
     return red, folder
 
 
@@ -133,5 +126,9 @@ def test_middle_cells_run_again_from_below_but_none_that_takes_long(again):
     assert numbers == [*range(12), 8, 6, 3]
 
 
-def test_a_notebook_of_one_cell_is_green(again):
-    assert again[0]["single"] == [False] * 2
+def test_a_kernel_that_dies_is_red_without_waiting_for_the_limit(again):
+    assert again[0]["dies"] == [False, True, True, True]
+
+
+def test_a_notebook_that_runs_is_green(tmp_path):
+    assert replay(tmp_path, {"single": [FINE]}, 100) == (0, {"single": [False] * 2})

@@ -192,6 +192,11 @@ def test_without_n_samples_there_is_one_sample_and_no_axis_for_it():
     assert torch.equal(z, reparameterize(mu, logvar))
 
 
+def test_samples_lie_where_mu_does():
+    mu = ones(3, 2).to("meta")  # a device that every machine has
+    assert reparameterize(mu, mu).device == mu.device
+
+
 # ── what is refused ─────────────────────────────────────────────────────────────────
 
 
