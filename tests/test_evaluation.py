@@ -29,7 +29,7 @@ from vae_helpers.training import fit, pick_device
 
 import pytest
 import torch
-from oracles import LinearGaussian, X, normal
+from oracles import Conditional, LinearGaussian, X, normal
 from torch import nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
@@ -556,6 +556,44 @@ def test_a_convolutional_model_of_colour_images_is_evaluated(evaluate):
     numbers = evaluate(model, images)
     numbers = torch.stack(numbers) if isinstance(numbers, PerImage) else numbers
     assert torch.as_tensor(numbers).isfinite().all()
+
+
+# ── conditional models ──────────────────────────────────────────────────────────────
+
+CONDITIONED = [
+    lambda *a, **y: mean_elbo(*a, batch_size=2, **y),
+    lambda *a, **y: kl_per_dimension(*a, batch_size=2, **y),
+    lambda *a, **y: active_units(*a, 0.3, batch_size=2, **y),
+    lambda *a, **y: log_evidence_importance(*a, 30, **y),
+    lambda *a, **y: log_evidence_importance(*a, 30, proposal="prior", **y),
+    lambda *a, **y: iwae_curve(*a, [1, 10], **y),
+    lambda *a, **y: iwae_curve(*a, [1, 10], proposal="prior", **y),
+]
+MEANS = normal(2, X, seed=3)
+LABELS = torch.tensor([0, 1, 1, 0, 1])
+
+
+@pytest.mark.parametrize("evaluate", CONDITIONED)
+def test_each_image_meets_its_own_condition(evaluate, monkeypatch):
+    """The same as without labels, once the mean of its label is taken off each image.
+
+    The work is cut within the five images, whatever is measured.
+    """
+    monkeypatch.setattr(evaluation, "_DECODED", 80)
+    images = normal(5, X) + MEANS[LABELS]
+    found = evaluate(Conditional(MEANS), images, condition=LABELS)
+    plain = LinearGaussian(0.3)
+    assert_close(found, evaluate(plain, images - MEANS[LABELS]))
+    others = evaluate(plain, images - MEANS[1 - LABELS])
+    assert (torch.as_tensor(others[0]) != torch.as_tensor(found[0])).any()
+
+
+@pytest.mark.parametrize("evaluate", CONDITIONED)
+@pytest.mark.parametrize("labels", [LABELS[:4], LABELS[0], torch.zeros(6)])
+def test_a_condition_of_another_length_is_refused(evaluate, labels):
+    advice = r"condition has shape \(.*\) and there are 5 images: give \(N, …\)"
+    with pytest.raises(ValueError, match=advice):
+        evaluate(Conditional(MEANS), normal(5, X), condition=labels)
 
 
 MEMORY = r"""

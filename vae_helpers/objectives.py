@@ -171,6 +171,11 @@ def log_importance_weights(
     return _log_px_z(model, x, z, condition) + log_prior - log_posterior
 
 
+def given(condition: Tensor | None) -> tuple[Tensor, ...]:
+    """The arguments to add, so that models without conditions need not know of them."""
+    return () if condition is None else (condition,)
+
+
 def _sample_q(
     model: LatentModel,
     x: Tensor,
@@ -179,7 +184,7 @@ def _sample_q(
     condition: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """q(z|x) and samples of it: (B, …) → mu, logvar (B, D) and z (n_samples, B, D)."""
-    mu, logvar = model.encode(x, *_given(condition))
+    mu, logvar = model.encode(x, *given(condition))
     return mu, logvar, reparameterize(mu, logvar, n_samples, generator)
 
 
@@ -187,7 +192,7 @@ def _log_px_z(
     model: LatentModel, x: Tensor, z: Tensor, condition: Tensor | None
 ) -> Tensor:
     """log p(x|z) of each sample and image: (B, …), (L, B, D) → (L, B)."""
-    log_px_z = model.log_likelihood(x, z, *_given(condition))
+    log_px_z = model.log_likelihood(x, z, *given(condition))
     if log_px_z.shape != z.shape[:2]:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, z {tuple(z.shape)} and log_likelihood(x, z)"
@@ -195,8 +200,3 @@ def _log_px_z(
             "log-likelihood (L, B), summed over all pixels and nothing else"
         )
     return log_px_z
-
-
-def _given(condition: Tensor | None) -> tuple[Tensor, ...]:
-    """The arguments to add, so that models without conditions need not know of them."""
-    return () if condition is None else (condition,)
