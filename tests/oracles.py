@@ -74,6 +74,17 @@ class LinearGaussian(nn.Module):
         covariance = self.w @ self.w.T + S**2 * torch.eye(X).to(self.w)
         return MultivariateNormal(self.b, covariance).log_prob(x)
 
+    def under(self, mean, deviations, x):
+        """log p(x) and the posterior if the prior were N(mean, diag deviations²)."""
+        prior = torch.diag(deviations**2)
+        covariance = self.w @ prior @ self.w.T + S**2 * torch.eye(X).to(self.w)
+        log_px = MultivariateNormal(self.b + self.w @ mean, covariance).log_prob(x)
+        precision = prior.inverse() + self.w.T @ self.w / S**2
+        pull = (x - self.b) @ self.w / S**2 + mean / deviations**2
+        return log_px, MultivariateNormal(
+            pull @ precision.inverse(), precision_matrix=precision
+        )
+
     def gap(self, x):
         """KL(q ‖ posterior), by which the ELBO is below log p(x)."""
         q, posterior = gaussian(*self.encode(x)), gaussian(*self.posterior(x))

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vae_helpers.densities import reparameterize
 from vae_helpers.objectives import (
     LatentModel,
+    LogDensity,
     elbo,
     given,
     log_importance_weights,
+    log_prior_at,
 )
 
 import torch
@@ -120,9 +123,12 @@ def log_evidence_importance(
     proposal: str = "posterior",
     seed: int = 0,
     condition: Tensor | None = None,
+    log_prior: LogDensity | None = None,
 ) -> PerImage:
     """Estimate log p(x) of each image from n_samples samples z: (N, …) → twice (N,).
 
+    log_prior: log p(z) of a prior other than N(0, I), from z (…, D) to (…), such as the
+        `log_prob` of a `torch.distributions.MixtureSameFamily`.
     proposal: "posterior" samples z from q(z|x), as Burda et al. (2016) do for their
         −L_5000; "prior" samples it from N(0, I).
     error: one standard error, from the spread of the weights. It knows only of what
@@ -134,7 +140,7 @@ def log_evidence_importance(
     """
     if n_samples < 2:
         raise ValueError(f"n_samples is {n_samples}: the error needs at least two")
-    sample_log_weights = _find_proposal(proposal)
+    sample_log_weights = _find_proposal(proposal, log_prior)
     like = _find_like(model, images)
     generator = torch.Generator(like.device).manual_seed(seed)
     results = torch.empty(2, len(images), dtype=torch.double)
@@ -142,9 +148,8 @@ def log_evidence_importance(
     for chunk, x, y in _cut(images, condition, at_once, like):
         log_sums = torch.full((2, len(x)), -math.inf, dtype=torch.double)
         for n in _pieces(n_samples, _DECODED // len(x)):
-            log_w = (
-                sample_log_weights(model, x, n, generator, y).cpu().double()
-            )  # (n, B)
+            log_w = sample_log_weights(model, x, n, generator, y)  # (n, B)
+            log_w = log_w.cpu().double()
             both = torch.stack([log_w, 2 * log_w]).logsumexp(1)
             log_sums = torch.logaddexp(log_sums, both)  # log Σ w and log Σ w²
         results[0, chunk] = log_sums[0] - math.log(n_samples)
@@ -163,12 +168,14 @@ def iwae_curve(
     proposal: str = "posterior",
     seed: int = 0,
     condition: Tensor | None = None,
+    log_prior: LogDensity | None = None,
 ) -> PerImage:
     """The IWAE bound L_K of each image for each K in `sizes`: → twice (len(sizes), N).
 
     n_samples: samples of z per image, shared by all K: they are cut into n_samples // K
         groups, whose bounds are averaged. Without it, four times the largest K.
     error: one standard error, from the spread of the groups; of a single one, NaN.
+    log_prior: as `log_evidence_importance` has it; L_1 is the ELBO under that prior.
 
     L_1 is the ELBO, and in expectation L_K rises with K to log p(x). The curve of a few
     samples need not, so compare within the errors. Source: Burda et al. (2016),
@@ -178,7 +185,7 @@ def iwae_curve(
         n_samples = 4 * max(sizes, default=0)
     if min(sizes, default=0) < 1 or max(sizes) > n_samples:
         raise ValueError(f"sizes are {list(sizes)}: from 1 to n_samples = {n_samples}")
-    sample_log_weights = _find_proposal(proposal)
+    sample_log_weights = _find_proposal(proposal, log_prior)
     like = _find_like(model, images)
     generator = torch.Generator(like.device).manual_seed(seed)
     results = torch.empty(2, len(sizes), len(images), dtype=torch.double)
@@ -223,12 +230,14 @@ def _pieces(total: int, at_once: int) -> list[int]:
     return [at_once] * whole + [rest] * (rest > 0)
 
 
-def _find_proposal(proposal: str) -> Callable[..., Tensor]:
+def _find_proposal(
+    proposal: str, log_prior: LogDensity | None
+) -> Callable[..., Tensor]:
     """What samples log-weights: (model, x (B, …), n, generator, y) → (n, B)."""
     if proposal == "posterior":
-        return log_importance_weights
+        return partial(log_importance_weights, log_prior=log_prior)
     if proposal == "prior":
-        return _log_prior_weights
+        return partial(_log_prior_weights, log_prior=log_prior)
     raise ValueError(f"proposal is {proposal!r}: say 'posterior' or 'prior'")
 
 
@@ -238,11 +247,15 @@ def _log_prior_weights(
     n_samples: int,
     generator: torch.Generator,
     y: Tensor | None,
+    log_prior: LogDensity | None,
 ) -> Tensor:
-    """log p(x|z) at samples of the prior: (B, …) → (n_samples, B)."""
+    """Log-weights at samples of N(0, I): (B, …) → (n_samples, B)."""
     zeros = torch.zeros_like(model.encode(x, *given(y))[0])
     z = reparameterize(zeros, zeros, n_samples, generator)
-    return model.log_likelihood(x, z, *given(y))
+    log_px_z = model.log_likelihood(x, z, *given(y))
+    if log_prior is None:  # then it cancels
+        return log_px_z
+    return log_px_z + log_prior_at(z, log_prior) - log_prior_at(z)
 
 
 def _encode_all(
