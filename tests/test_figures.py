@@ -216,3 +216,17 @@ def test_paths_and_pushes_start_at_zero_and_name_the_models():
         assert "[" in ax.get_ylabel()
         colors = {line.get_color() for line in ax.lines}
         assert colors.isdisjoint({"C0", "C1", *plots.COLORS.values()})
+
+
+def test_class_rows_show_each_class_in_its_row_and_leave_out_empty_ones():
+    images = torch.zeros(9, 1, 4, 4)
+    images[5:] = 1  # the second class is black
+    labels = torch.tensor([0] * 5 + [2] * 4)
+    fig = figures.class_rows(images, labels, ("a", "none", "b"), n_columns=3)
+    (ax,) = fig.axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    shown = np.asarray(ax.images[0].get_array())
+    upper, lower = np.array_split(shown, 2)
+    assert upper[2:-2].max() == 0 and lower.max() == 1
+    many = figures.class_rows(images, labels, [str(i) for i in range(26)], n_rows=9)
+    assert len(many.axes[0].get_yticklabels()) == 1  # of 0, 3, 6 … only 0 has any

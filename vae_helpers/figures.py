@@ -1,5 +1,6 @@
 """Figures of single lessons; what they share is in `plots`."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 
@@ -8,6 +9,7 @@ from vae_helpers.plots import (
     COLORS,
     add_ellipses,
     as_images,
+    image_rows,
     latent_scatter,
     running_mean,
     show_image,
@@ -413,3 +415,28 @@ def paths_and_pushes(
         ylabel="distance it moves [pixel space]",
     )
     return fig
+
+
+# ── your own data (notebook 09) ─────────────────────────────────────────────────────
+
+
+def class_rows(
+    images: ArrayLike,
+    labels: ArrayLike,
+    names: Sequence[str],
+    *,
+    n_rows: int = 9,
+    n_columns: int = 12,
+) -> Figure:
+    """Images (N, C, H, W) of each class in a row; of many classes, about n_rows.
+
+    labels: (N,), indices into `names`. A class has the same number of images as the
+    others, as far as it reaches, taken evenly; one without images is left out.
+    """
+    pixels, owners = to_numpy(images), to_numpy(labels)
+    rows = {}
+    for i in range(0, len(names), math.ceil(len(names) / n_rows)):
+        of_class = pixels[owners == i]
+        if len(of_class):
+            rows[names[i]] = of_class[:: math.ceil(len(of_class) / n_columns)]
+    return image_rows(rows, "Training images as they were read")
