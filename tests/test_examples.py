@@ -43,7 +43,8 @@ def test_letters_are_files_by_letter_font_and_copy(fonts, tmp_path):
     for letter in "IM":
         image = Image.open(tmp_path / letter / f"{name},0.png")
         pixels = np.asarray(image) / 255
-        assert image.mode == "L" and 31 <= image.width == image.height <= 36
+        assert image.mode == "L"
+        assert 31 <= image.width == image.height <= 36
         assert pixels[0].min() == pixels[:, 0].min() == 1  # white all around
         ink[letter] = (1 - pixels).sum() / pixels.size
     assert 0 < 2 * ink["I"] < ink["M"]
@@ -66,7 +67,8 @@ def test_patches_are_bytes_and_no_two_parts_share_one():
     assert [len(part) for part in parts] == [56 * 81, 12 * 81, 12 * 81]
     seen = set()
     for part in parts:
-        assert part.shape[1:] == (3, 16, 16) and str(part.dtype) == "torch.uint8"
+        assert part.shape[1:] == (3, 16, 16)
+        assert str(part.dtype) == "torch.uint8"
         # textured patches only: plain sky repeats
         rows = [p.numpy().tobytes() for p in part if p.float().std() > 20]
         assert not seen & set(rows)

@@ -89,7 +89,7 @@ def load_patches(side: int = 16, *, seed: int = 0) -> Patches:
 
 
 def _read_name(path: Path) -> str:
-    """ "family,style" of a font that draws the letters A to Z; else nothing."""
+    """Family and style of a font that draws the letters A to Z; else nothing."""
     try:
         font = FT2Font(str(path))
         glyphs = [font.get_char_index(ord(letter)) for letter in ascii_uppercase]
