@@ -3,7 +3,8 @@
     .venv/bin/python scripts/draw_pictures.py
 
 Plain SVG on a white card, so that they read on light and on dark pages. The colours are
-those of `vae_helpers.plots.COLORS`; the digit is one of the bundled ones.
+those of `vae_helpers.plots.COLORS`; the digit is one of the bundled ones, the letter
+is of a font that matplotlib brings.
 """
 
 import base64
@@ -17,7 +18,8 @@ from vae_helpers.data import load_images
 from vae_helpers.plots import COLORS
 
 import numpy as np
-from PIL import Image
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "pictures"
@@ -133,6 +135,15 @@ def digit() -> np.ndarray:
     return threes[2, 0].numpy()
 
 
+def capital() -> np.ndarray:
+    """A capital R, (28, 28) in [0, 1]."""
+    path = Path(get_data_path(), "fonts", "ttf", "DejaVuSerif-Italic.ttf")
+    page = Image.new("L", (28, 28))
+    font = ImageFont.truetype(str(path), 25)
+    ImageDraw.Draw(page).text((14, 14), "R", fill=255, font=font, anchor="mm")
+    return np.asarray(page) / 255
+
+
 def blurred(pixels: np.ndarray) -> np.ndarray:
     """The same image, as a decoder might give it back."""
     return gaussian_filter(pixels, 1.3)
@@ -172,6 +183,7 @@ LIT = {  # notebook → the parts it is about
     "05": {"heads", "prior", "kl", "rec"},
     "06": {"z", "prior", "decoder", "out"},
     "07": {"x", "z", "prior", "decoder", "out", "rec"},
+    "09": ALL,
 }
 
 
@@ -179,10 +191,10 @@ def draw_vae(name: str, lit: set[str]) -> None:
     art = Picture(
         920, 300, "x, encoder, mean and standard deviation, z, decoder, p(x|z)"
     )
-    y = 140
+    y, pixels = 140, capital() if name == "vae_09" else digit()
     shown = lambda *parts: art.lit(bool(lit & set(parts)))  # noqa: E731
     shown("x")
-    art.image(24, y - 44, 88, digit())
+    art.image(24, y - 44, 88, pixels)
     art.math(68, y + 70, "x", 20)
     art.lit("x" in lit and "encoder" in lit)
     art.arrow((116, y), (150, y))
@@ -213,7 +225,7 @@ def draw_vae(name: str, lit: set[str]) -> None:
     decoder(art, 590, y)
     shown("out")
     art.arrow((714, y), (744, y))
-    art.image(748, y - 44, 88, blurred(digit()), DECODER)
+    art.image(748, y - 44, 88, blurred(pixels), DECODER)
     art.text(792, y + 68, "pixel probabilities", 13)
     shown("prior")
     art.curve(bell(452, 66, 120, 40), PRIOR, 2.5)
@@ -467,6 +479,44 @@ def draw_map() -> None:
     art.save("model_map")
 
 
+def draw_outlook() -> None:
+    art = Picture(940, 420, "a VAE, and which of its parts each successor changes")
+    y = 220
+    art.image(30, y - 40, 80, capital())
+    art.math(70, y + 66, "x", 20)
+    art.arrow((116, y), (168, y))
+    encoder(art, 172, y)
+    art.arrow((296, y), (396, y))
+    art.circle(424, y, 26, Q)
+    art.math(424, y + 8, "z", 26)
+    art.arrow((454, y), (556, y))
+    decoder(art, 560, y)
+    art.arrow((684, y), (722, y))
+    art.image(726, y - 40, 80, blurred(capital()), DECODER)
+    art.curve(bell(424, 148, 120, 40), PRIOR, 2.5)
+    art.curve("M360 148 H488", PRIOR, 1.5)
+    art.text(424, 170, "p(z)", 14, PRIOR)
+    notes = (  # where, colour, the successors, what they change, and a line to the part
+        (424, 30, PRIOR, "VampPrior · flow prior · latent diffusion", "a learned p(z)"),
+        (300, 350, Q, "hierarchical VAE", "z on many levels"),
+        (548, 350, Q, "VQ-VAE", "z from a table of vectors"),
+        (806, 350, ELBO, "GAN", "a critic; no encoder, no bound"),
+    )
+    for x, top, color, names, change in notes:
+        half = 168 if top < 100 else 112
+        art.box(x - half, top - 18, 2 * half, 56, color)
+        art.text(x, top + 4, names, 15, font_weight="bold")
+        art.text(x, top + 26, change, 14)
+    for points, color in (
+        (((424, 72), (424, 102)), PRIOR),
+        (((340, 328), (406, 252)), Q),
+        (((510, 328), (442, 252)), Q),
+        (((790, 328), (770, 268)), ELBO),
+    ):
+        art.arrow(*points, color=color, dashed=True)
+    art.save("outlook")
+
+
 def main() -> None:
     """Draw all of them."""
     for notebook, lit in LIT.items():
@@ -496,6 +546,7 @@ def main() -> None:
     draw_jensen()
     draw_loop()
     draw_map()
+    draw_outlook()
 
 
 if __name__ == "__main__":

@@ -74,10 +74,35 @@ class LinearGaussian(nn.Module):
         covariance = self.w @ self.w.T + S**2 * torch.eye(X).to(self.w)
         return MultivariateNormal(self.b, covariance).log_prob(x)
 
+    def under(self, mean, deviations, x):
+        """log p(x) and the posterior if the prior were N(mean, diag deviations²)."""
+        prior = torch.diag(deviations**2)
+        covariance = self.w @ prior @ self.w.T + S**2 * torch.eye(X).to(self.w)
+        log_px = MultivariateNormal(self.b + self.w @ mean, covariance).log_prob(x)
+        precision = prior.inverse() + self.w.T @ self.w / S**2
+        pull = (x - self.b) @ self.w / S**2 + mean / deviations**2
+        return log_px, MultivariateNormal(
+            pull @ precision.inverse(), precision_matrix=precision
+        )
+
     def gap(self, x):
         """KL(q ‖ posterior), by which the ELBO is below log p(x)."""
         q, posterior = gaussian(*self.encode(x)), gaussian(*self.posterior(x))
         return kl_divergence(q, posterior).sum(-1)
+
+
+class Conditional(LinearGaussian):
+    """The same model around a mean image of its own for each label."""
+
+    def __init__(self, means):
+        super().__init__(0.3)
+        self.means = means
+
+    def encode(self, x, y):
+        return super().encode(x - self.means[y])
+
+    def log_likelihood(self, x, z, y):
+        return super().log_likelihood(x - self.means[y], z)
 
 
 def assert_mean(draws, expected):

@@ -29,9 +29,15 @@ from vae_helpers.training import fit, pick_device
 
 import pytest
 import torch
-from oracles import LinearGaussian, X, normal
+from oracles import Conditional, LinearGaussian, X, normal
 from torch import nn
-from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 from torch.testing import assert_close
 
 torch.set_num_threads(1)  # for matrices this small, more threads only take turns
@@ -556,6 +562,103 @@ def test_a_convolutional_model_of_colour_images_is_evaluated(evaluate):
     numbers = evaluate(model, images)
     numbers = torch.stack(numbers) if isinstance(numbers, PerImage) else numbers
     assert torch.as_tensor(numbers).isfinite().all()
+
+
+# ── conditional models ──────────────────────────────────────────────────────────────
+
+CONDITIONED = [
+    lambda *a, **y: mean_elbo(*a, batch_size=2, **y),
+    lambda *a, **y: kl_per_dimension(*a, batch_size=2, **y),
+    lambda *a, **y: active_units(*a, 0.3, batch_size=2, **y),
+    lambda *a, **y: log_evidence_importance(*a, 30, **y),
+    lambda *a, **y: log_evidence_importance(*a, 30, proposal="prior", **y),
+    lambda *a, **y: iwae_curve(*a, [1, 10], **y),
+    lambda *a, **y: iwae_curve(*a, [1, 10], proposal="prior", **y),
+]
+MEANS = normal(2, X, seed=3)
+LABELS = torch.tensor([0, 1, 1, 0, 1])
+
+
+@pytest.mark.parametrize("evaluate", CONDITIONED)
+def test_each_image_meets_its_own_condition(evaluate, monkeypatch):
+    """The same as without labels, once the mean of its label is taken off each image.
+
+    The work is cut within the five images, whatever is measured.
+    """
+    monkeypatch.setattr(evaluation, "_DECODED", 80)
+    images = normal(5, X) + MEANS[LABELS]
+    found = evaluate(Conditional(MEANS), images, condition=LABELS)
+    plain = LinearGaussian(0.3)
+    assert_close(found, evaluate(plain, images - MEANS[LABELS]))
+    others = evaluate(plain, images - MEANS[1 - LABELS])
+    assert (torch.as_tensor(others[0]) != torch.as_tensor(found[0])).any()
+
+
+@pytest.mark.parametrize("evaluate", CONDITIONED)
+@pytest.mark.parametrize("labels", [LABELS[:4], LABELS[0], torch.zeros(6)])
+def test_a_condition_of_another_length_is_refused(evaluate, labels):
+    advice = r"condition has shape \(.*\) and there are 5 images: give \(N, …\)"
+    with pytest.raises(ValueError, match=advice):
+        evaluate(Conditional(MEANS), normal(5, X), condition=labels)
+
+
+# ── other priors ────────────────────────────────────────────────────────────────────
+
+MEAN, DEVIATIONS = torch.tensor([0.7, -0.4], dtype=F64), torch.tensor([0.8, 1.2])
+SHIFTED = Independent(Normal(MEAN, DEVIATIONS.double()), 1).log_prob
+PROPOSALS = pytest.mark.parametrize("proposal", ["posterior", "prior"])
+
+
+@PROPOSALS
+def test_log_px_under_another_gaussian_prior_is_that_of_its_closed_form(proposal):
+    images = normal(40, X)
+    model = LinearGaussian(widen=0.3)
+    log_px, _ = model.under(MEAN, DEVIATIONS.double(), images)
+    settings = {"proposal": proposal, "log_prior": SHIFTED}
+    value, error = log_evidence_importance(model, images, 3000, **settings)
+    assert error.max() < 0.2
+    assert ((value - log_px).abs() < 5 * error).all()
+    assert (value - log_px).mean().abs() < 5 * error.norm() / len(images)
+    bound, error = iwae_curve(model, images, [3000], n_samples=30_000, **settings)
+    assert ((bound[0] - log_px).abs() < 5 * error[0] + 0.01).all()
+    plain = log_evidence_importance(model, images, 3000, proposal=proposal)
+    assert ((plain.value - log_px).abs() > 0.1).double().mean() > 0.5
+
+
+def test_l1_is_the_elbo_under_that_prior():
+    images, model = normal(40, X), LinearGaussian(0.2, widen=0.3)
+    log_px, posterior = model.under(MEAN, DEVIATIONS.double(), images)
+    mu, logvar = model.encode(images)
+    q = MultivariateNormal(mu, torch.diag_embed(logvar.exp()))
+    exact = log_px - kl_divergence(q, posterior)
+    value, error = iwae_curve(model, images, [1], n_samples=1000, log_prior=SHIFTED)
+    assert ((value - exact).abs() < 5 * error).all()
+    assert error.max() < 0.1
+
+
+@PROPOSALS
+def test_the_usual_prior_may_be_said_too(proposal):
+    model, images = small_vae(), make_images(3)
+    same = Independent(Normal(torch.zeros(2, dtype=F64), 1.0), 1).log_prob
+    for measure in MANY_DRAWS:
+        given = measure(model, images, proposal=proposal, log_prior=same)
+        assert_close(given, measure(model, images, proposal=proposal))
+
+
+@PROPOSALS
+def test_a_prior_that_does_not_sum_over_dimensions_is_refused(proposal):
+    advice = (
+        r"log_prior gives shape \(300, 3, 2\) for z \(300, 3, 2\): it must give "
+        r"\(300, 3\), one number for each z, summed over the dimensions"
+    )
+    with pytest.raises(ValueError, match=advice):
+        log_evidence_importance(
+            small_vae(),
+            make_images(3),
+            300,
+            proposal=proposal,
+            log_prior=Normal(0.0, 1.0).log_prob,
+        )
 
 
 MEMORY = r"""

@@ -24,6 +24,7 @@ from oracles import (
     draw_pictures,
     legendre,
     linear_log_px,
+    linear_parts,
     linear_posterior,
     linear_vae,
     log_joint_by_numpy,
@@ -31,8 +32,16 @@ from oracles import (
     pictures,
     seeded,
 )
+from scipy import stats
 from torch import nn
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 from torch.testing import assert_close
 
 torch.set_num_threads(1)  # for matrices this small, more threads only take turns
@@ -199,6 +208,141 @@ def test_images_of_28_by_28_pixels_are_summed_too():
     # 784 terms of log p(x|z), about 600 nats, in 24 bits.
     assert_close(value, truth, rtol=0, atol=1e-4)
     assert error.max() < 1e-4
+
+
+# ── other priors ────────────────────────────────────────────────────────────────────
+
+
+def make_prior(means, deviations, weights=None, dtype=F64):
+    """A mixture of round Gaussians, as a learned prior would be."""
+    means = torch.tensor(means, dtype=dtype)
+    deviations = torch.tensor(deviations, dtype=dtype)[:, None].expand(means.shape)
+    weights = torch.ones(len(means)) if weights is None else torch.tensor(weights)
+    return MixtureSameFamily(
+        Categorical(weights.to(dtype)), Independent(Normal(means, deviations), 1)
+    )
+
+
+@pytest.mark.parametrize("dtype", [F32, F64])
+@pytest.mark.parametrize("deviation", [1.5, 0.5, 0.1])
+def test_log_px_under_another_gaussian_prior_is_that_of_its_closed_form(
+    deviation, dtype
+):
+    model = linear_vae((0.7, 0.1), 0.6, sigma=0.1, dtype=dtype)
+    prior = make_prior([[0.5, -1.0]], [deviation], dtype=dtype)
+    w, b, noise = linear_parts(model)
+    images = draw_pictures(model)
+    value, error = log_evidence_quadrature(model, images, log_prior=prior.log_prob)
+    covariance = deviation**2 * w @ w.T + noise * torch.eye(len(b), dtype=F64)
+    mean = b + w @ torch.tensor([0.5, -1.0], dtype=F64)
+    referee = MultivariateNormal(mean, covariance)
+    expected = referee.log_prob(images.flatten(1).double())
+    assert_close(value, expected, rtol=0, atol=5 * ROUNDING)
+    assert ((value - expected).abs() < error + 2 * ROUNDING).all()
+    assert error.max() < 1e-2
+    assert value.dtype == error.dtype == F64
+
+
+MIXTURE = [[1.0, 0.5], [-2.0, 1.0], [0.0, -2.0]], [0.5, 0.2, 1.0], [0.5, 0.3, 0.2]
+
+
+def test_log_px_under_a_mixture_is_that_of_a_grid_of_scipys_densities():
+    model, images = bernoulli_vae(), pictures(4)
+    prior = make_prior(*MIXTURE)
+    value, error = log_evidence_quadrature(model, images, log_prior=prior.log_prob)
+    z, weights = legendre(-8.0, 8.0, 400)
+    places = np.stack(np.meshgrid(z, z, indexing="ij"), -1)
+    density = sum(
+        share * stats.multivariate_normal(mean, deviation**2).pdf(places)
+        for mean, deviation, share in zip(*MIXTURE, strict=True)
+    )
+    normal = stats.multivariate_normal([0, 0]).logpdf(places)
+    for image, found in zip(images, value, strict=True):
+        log_px_z = log_joint_by_numpy(model, image, z, z) - normal
+        top = log_px_z.max()
+        expected = top + math.log(
+            weights @ (np.exp(log_px_z - top) * density) @ weights
+        )
+        assert found.item() == pytest.approx(expected, abs=2e-5)
+    assert error.max() < 1e-3
+    sampled = log_evidence_importance(
+        model, images.double(), 20_000, proposal="prior", log_prior=prior.log_prob
+    )
+    assert ((sampled.value - value).abs() < 5 * sampled.error).all()
+
+
+def test_the_usual_prior_may_be_said_too():
+    model, images = bernoulli_vae(), pictures(4)
+    prior = make_prior([[0.0, 0.0]], [1.0])
+    given = log_evidence_quadrature(model, images, log_prior=prior.log_prob)
+    usual = log_evidence_quadrature(model, images)
+    assert_close(given.value, usual.value, rtol=0, atol=1e-6)
+    assert_close(given.error, usual.error, rtol=0, atol=1e-6)
+    with torch.no_grad():  # where the grid is refined
+        model.decoder[-1].weight.mul_(40)
+    given = log_evidence_quadrature(model, images, log_prior=prior.log_prob)
+    usual = log_evidence_quadrature(model, images)
+    assert_close(given.value, usual.value, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("reach", [3.5, 7.0])
+def test_what_a_wide_prior_has_outside_is_in_the_error(reach):
+    """p(x|z) is the same everywhere, so log p(x) is known, and what is missed too."""
+    model, images = bernoulli_vae(dtype=F64), pictures(2)
+    nn.init.zeros_(model.decoder[-1].weight)
+    deviation = reach / 3.5
+    log_prior = make_prior([[0.0, 0.0]], [deviation]).log_prob
+    value, error = log_evidence_quadrature(
+        model, images, reach=reach, log_prior=log_prior
+    )
+    truth = model.log_likelihood(images.double(), torch.zeros(2, 2, dtype=F64))
+    missed = -2 * math.log(math.erf(3.5 / math.sqrt(2)))  # 0.0009 nats
+    assert_close(truth - value, torch.full((2,), missed, dtype=F64), rtol=1e-3, atol=0)
+    assert_close(error, truth - value, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("prior", "found"),
+    [
+        (make_prior([[0.0, 9.0]], [1.0]), r"0\.02274"),  # two σ beyond the end
+        (make_prior([[0.0, 0.0]], [2.2]), r"0\.9971"),
+        (make_prior([[0.0, 0.0], [9.0, 0.0]], [1.0, 0.5]), r"0\.5"),
+        (make_prior([[0.0, 0.0]], [0.002]), r"1\.\d+e-31"),
+    ],
+)
+def test_a_prior_that_the_grid_does_not_hold_is_refused(prior, found):
+    advice = (
+        rf"over the grid, \|z₁\| and \|z₂\| < 7 in steps of 0\.035, the prior adds up "
+        rf"to {found}, and to 1 it must: say a larger `reach` where it is wider, or"
+    )
+    with pytest.raises(ValueError, match=advice):
+        log_evidence_quadrature(bernoulli_vae(), pictures(1), log_prior=prior.log_prob)
+
+
+def test_a_prior_too_wide_or_too_narrow_is_taken_on_the_grid_that_is_advised():
+    model, images = bernoulli_vae(), pictures(2)
+    nn.init.zeros_(model.decoder[-1].weight)
+    truth = model.log_likelihood(images, torch.zeros(2, 2)).detach().double()
+    wide = make_prior([[0.0, 9.0]], [1.0]).log_prob
+    narrow = make_prior([[0.01, 0.003]], [0.01]).log_prob
+    for settings in (
+        {"log_prior": wide, "reach": 14.0},
+        {"log_prior": narrow, "reach": 1.0, "step": 0.01},
+    ):
+        value, _ = log_evidence_quadrature(model, images, **settings)
+        assert_close(value, truth, rtol=0, atol=1e-4)
+
+
+def test_a_density_that_is_none_is_refused():
+    prior = make_prior([[0.0, 0.0]], [1.0])
+    for log_prior, advice in (
+        (lambda z: prior.log_prob(z) + 0.002, "adds up to 1.002, and to 1 it must"),
+        (lambda z: prior.log_prob(z) - 0.002, "adds up to 0.998, and to 1 it must"),
+        (lambda z: prior.log_prob(z) * math.nan, "adds up to nan, and to 1 it must"),
+        (Normal(0.0, 1.0).log_prob, r"log_prior gives shape \(400, 400, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=advice):
+            log_evidence_quadrature(bernoulli_vae(), pictures(1), log_prior=log_prior)
 
 
 # ── what is refused ─────────────────────────────────────────────────────────────────

@@ -487,3 +487,21 @@ def test_versions_keep_their_colours_whichever_are_shown():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "4"]
     assert ax.lines[-1].get_label() == "log p(x)"
     assert set(ax.lines[-1].get_ydata()) == {0}
+
+
+# ── notebook 09 ─────────────────────────────────────────────────────────────────────
+
+
+def test_class_rows_show_each_class_in_its_row_and_leave_out_empty_ones():
+    images = torch.zeros(9, 1, 4, 4)
+    images[5:] = 1  # the second class is black
+    labels = torch.tensor([0] * 5 + [2] * 4)
+    fig = figures.class_rows(images, labels, ("a", "none", "b"), n_columns=3)
+    (ax,) = fig.axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    shown = np.asarray(ax.images[0].get_array())
+    upper, lower = np.array_split(shown, 2)
+    assert upper[2:-2].max() == 0
+    assert lower.max() == 1
+    many = figures.class_rows(images, labels, [str(i) for i in range(26)], n_rows=9)
+    assert len(many.axes[0].get_yticklabels()) == 1  # of 0, 3, 6 … only 0 has any

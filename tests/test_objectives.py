@@ -24,6 +24,7 @@ import torch
 from oracles import (
     DTYPES,
     F32,
+    Conditional,
     D,
     LinearGaussian,
     S,
@@ -143,20 +144,6 @@ def test_all_objectives_take_samples_and_a_generator(beta, n_samples):
 
 
 # ── conditional models ──────────────────────────────────────────────────────────────
-
-
-class Conditional(LinearGaussian):
-    """The same model around a mean image of its own for each label."""
-
-    def __init__(self, means):
-        super().__init__(0.3)
-        self.means = means
-
-    def encode(self, x, y):
-        return super().encode(x - self.means[y])
-
-    def log_likelihood(self, x, z, y):
-        return super().log_likelihood(x - self.means[y], z)
 
 
 CONDITIONED = [

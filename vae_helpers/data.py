@@ -113,6 +113,16 @@ def load_images(
     return images
 
 
+def find_from_project(chosen: str | Path) -> Path:
+    """The path that an environment variable names; `~` is the user's home.
+
+    A relative one starts at the project's folder, whichever folder a notebook runs in,
+    or at the current folder where the helpers are installed without the project.
+    """
+    base = _find_project() or Path.cwd()
+    return Path(os.path.abspath(base / Path(chosen).expanduser()))
+
+
 def _choose_name(name: str) -> str:
     chosen, origin = name, ""
     wish = os.environ.get("VAE_DATASET", "").strip().lower()
@@ -126,15 +136,18 @@ def _choose_name(name: str) -> str:
     return chosen
 
 
+def _find_project() -> Path | None:
+    """The project's folder; none where the helpers are an installed wheel."""
+    project = Path(__file__).resolve().parent.parent
+    return project if (project / "pyproject.toml").is_file() else None
+
+
 def _find_root(root: str | Path | None) -> Path:
     if root:
         return Path(root).expanduser().absolute()
-    project = Path(__file__).resolve().parent.parent
-    is_checkout = (project / "pyproject.toml").is_file()  # not an installed wheel
     if chosen := os.environ.get("VAE_DATA_DIR"):
-        base = project if is_checkout else Path.cwd()
-        return Path(os.path.abspath(base / Path(chosen).expanduser()))
-    if is_checkout:
+        return find_from_project(chosen)
+    if project := _find_project():
         return project / "data"
     import pooch  # not at the top: it is needed nowhere else here
 

@@ -2,10 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vae_helpers.densities import reparameterize
-from vae_helpers.objectives import LatentModel, elbo, log_importance_weights
+from vae_helpers.objectives import (
+    LatentModel,
+    LogDensity,
+    elbo,
+    given,
+    log_importance_weights,
+    log_prior_at,
+)
 
 import torch
 from torch import Tensor
@@ -41,23 +49,24 @@ def mean_elbo(
     n_samples: int = 4,
     batch_size: int = 1000,
     seed: int = 0,
+    condition: Tensor | None = None,
 ) -> MeanElbo:
     """The mean ELBO of `images` (N, …) and its terms, in nats per image.
 
     n_samples: samples of z per image, at least two: the error comes from their spread.
     batch_size: how many images are in work at once; it bounds the memory and does not
         bias the mean when N is no multiple of it.
+    condition: for a conditional model, what both its methods take as third argument,
+        such as labels; (N, …), a row for each image. So it is in this whole module.
     The KL term is exact. Source: Kingma & Welling (2014), eq. (10); notebook 04.
     """
     if n_samples < 2:
         raise ValueError(f"n_samples is {n_samples}: the error needs at least two")
-    _refuse_no_images(images)
     like = _find_like(model, images)
     generator = torch.Generator(like.device).manual_seed(seed)
     parts, kl = [], []
-    for chunk in images.split(batch_size):
-        x = chunk.to(like)  # device and dtype
-        runs = [elbo(model, x, generator=generator) for _ in range(n_samples)]
+    for _, x, y in _cut(images, condition, batch_size, like):
+        runs = [elbo(model, x, 1, generator, y) for _ in range(n_samples)]
         parts.append(torch.stack([terms.log_px_z for terms in runs]).double())
         kl.append(runs[0].kl.double())
     log_px_z = torch.cat(parts, dim=1)  # (n_samples, N)
@@ -69,7 +78,11 @@ def mean_elbo(
 
 @torch.no_grad()
 def kl_per_dimension(
-    model: LatentModel, images: Tensor, *, batch_size: int = 1000
+    model: LatentModel,
+    images: Tensor,
+    *,
+    batch_size: int = 1000,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """What each latent dimension costs: the mean KL of q(z_j|x) to N(0, 1), in nats.
 
@@ -77,7 +90,7 @@ def kl_per_dimension(
     `mean_elbo`, because q and the prior are both products over the dimensions.
     Source: notebook 05.
     """
-    mu, logvar = _encode_all(model, images, batch_size)
+    mu, logvar = _encode_all(model, images, batch_size, condition)
     return 0.5 * (mu.square() + logvar.expm1() - logvar).mean(0)
 
 
@@ -88,6 +101,7 @@ def active_units(
     threshold: float = 0.01,
     *,
     batch_size: int = 1000,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """Which latent dimensions say something: the variance of mu_j over images, > 0.01.
 
@@ -96,7 +110,7 @@ def active_units(
     """
     if len(images) == 1:
         raise ValueError("one image has no variance: active_units needs at least two")
-    mu, _ = _encode_all(model, images, batch_size)
+    mu, _ = _encode_all(model, images, batch_size, condition)
     return mu.var(0) > threshold
 
 
@@ -108,9 +122,13 @@ def log_evidence_importance(
     *,
     proposal: str = "posterior",
     seed: int = 0,
+    condition: Tensor | None = None,
+    log_prior: LogDensity | None = None,
 ) -> PerImage:
     """Estimate log p(x) of each image from n_samples samples z: (N, …) → twice (N,).
 
+    log_prior: log p(z) of a prior other than N(0, I), from z (…, D) to (…), such as the
+        `log_prob` of a `torch.distributions.MixtureSameFamily`.
     proposal: "posterior" samples z from q(z|x), as Burda et al. (2016) do for their
         −L_5000; "prior" samples it from N(0, I).
     error: one standard error, from the spread of the weights, never above 1. It knows
@@ -128,15 +146,16 @@ def log_evidence_importance(
     """
     if n_samples < 2:
         raise ValueError(f"n_samples is {n_samples}: the error needs at least two")
-    sample_log_weights = _find_proposal(proposal)
+    sample_log_weights = _find_proposal(proposal, log_prior)
     like = _find_like(model, images)
     generator = torch.Generator(like.device).manual_seed(seed)
     results = torch.empty(2, len(images), dtype=torch.double)
-    for chunk in _chunks(images, n_samples):
-        x = images[chunk].to(like)  # device and dtype
+    at_once = max(1, _DECODED // n_samples)
+    for chunk, x, y in _cut(images, condition, at_once, like):
         log_sums = torch.full((2, len(x)), -math.inf, dtype=torch.double)
         for n in _pieces(n_samples, _DECODED // len(x)):
-            log_w = sample_log_weights(model, x, n, generator).cpu().double()  # (n, B)
+            log_w = sample_log_weights(model, x, n, generator, y)  # (n, B)
+            log_w = log_w.cpu().double()
             both = torch.stack([log_w, 2 * log_w]).logsumexp(1)
             log_sums = torch.logaddexp(log_sums, both)  # log Σ w and log Σ w²
         results[0, chunk] = log_sums[0] - math.log(n_samples)
@@ -154,12 +173,15 @@ def iwae_curve(
     n_samples: int | None = None,
     proposal: str = "posterior",
     seed: int = 0,
+    condition: Tensor | None = None,
+    log_prior: LogDensity | None = None,
 ) -> PerImage:
     """The IWAE bound L_K of each image for each K in `sizes`: → twice (len(sizes), N).
 
     n_samples: samples of z per image, shared by all K: they are cut into n_samples // K
         groups, whose bounds are averaged. Without it, four times the largest K.
     error: one standard error, from the spread of the groups; of a single one, NaN.
+    log_prior: as `log_evidence_importance` has it; L_1 is the ELBO under that prior.
 
     L_1 is the ELBO, and in expectation L_K rises with K to log p(x). The curve of a few
     samples need not, so compare within the errors. Source: Burda et al. (2016),
@@ -169,15 +191,15 @@ def iwae_curve(
         n_samples = 4 * max(sizes, default=0)
     if min(sizes, default=0) < 1 or max(sizes) > n_samples:
         raise ValueError(f"sizes are {list(sizes)}: from 1 to n_samples = {n_samples}")
-    sample_log_weights = _find_proposal(proposal)
+    sample_log_weights = _find_proposal(proposal, log_prior)
     like = _find_like(model, images)
     generator = torch.Generator(like.device).manual_seed(seed)
     results = torch.empty(2, len(sizes), len(images), dtype=torch.double)
-    for chunk in _chunks(images, n_samples):
-        x = images[chunk].to(like)  # device and dtype
+    at_once = max(1, _DECODED // n_samples)
+    for chunk, x, y in _cut(images, condition, at_once, like):
         log_w = torch.empty(n_samples, len(x), dtype=torch.double)
         for part in log_w.split(_DECODED // len(x)):
-            part.copy_(sample_log_weights(model, x, len(part), generator))
+            part.copy_(sample_log_weights(model, x, len(part), generator, y))
         for row, size in enumerate(sizes):
             groups = log_w[: n_samples // size * size].unflatten(0, (-1, size))
             bounds = groups.logsumexp(1) - math.log(size)  # (n_samples // size, B)
@@ -187,16 +209,25 @@ def iwae_curve(
     return PerImage(*results)
 
 
-def _chunks(images: Tensor, n_samples: int) -> Iterator[slice]:
-    """Yield slices of the images, so many at a time as can be decoded at once.
+def _cut(
+    images: Tensor, condition: Tensor | None, at_once: int, like: Tensor
+) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+    """Yield slices of the images, with these images and their conditions.
 
     What comes of them goes into tensors made beforehand: small ones kept between the
     large ones would stop these from being used again (8 GB in the end).
     """
-    _refuse_no_images(images)
-    at_once = max(1, _DECODED // n_samples)
+    if len(images) == 0:
+        raise ValueError("there are no images to evaluate")
+    if condition is not None and condition.shape[:1] != images.shape[:1]:
+        raise ValueError(
+            f"condition has shape {tuple(condition.shape)} and there are {len(images)} "
+            "images: give (N, …), a row for each image"
+        )
     for start in range(0, len(images), at_once):
-        yield slice(start, start + at_once)
+        chunk = slice(start, start + at_once)
+        y = None if condition is None else condition[chunk].to(like.device)
+        yield chunk, images[chunk].to(like), y  # device and dtype
 
 
 def _pieces(total: int, at_once: int) -> list[int]:
@@ -205,30 +236,43 @@ def _pieces(total: int, at_once: int) -> list[int]:
     return [at_once] * whole + [rest] * (rest > 0)
 
 
-def _find_proposal(proposal: str) -> Callable[..., Tensor]:
-    """What samples log-weights: (model, x (B, …), n, generator) → (n, B)."""
+def _find_proposal(
+    proposal: str, log_prior: LogDensity | None
+) -> Callable[..., Tensor]:
+    """What samples log-weights: (model, x (B, …), n, generator, y) → (n, B)."""
     if proposal == "posterior":
-        return log_importance_weights
+        return partial(log_importance_weights, log_prior=log_prior)
     if proposal == "prior":
-        return _log_prior_weights
+        return partial(_log_prior_weights, log_prior=log_prior)
     raise ValueError(f"proposal is {proposal!r}: say 'posterior' or 'prior'")
 
 
 def _log_prior_weights(
-    model: LatentModel, x: Tensor, n_samples: int, generator: torch.Generator
+    model: LatentModel,
+    x: Tensor,
+    n_samples: int,
+    generator: torch.Generator,
+    y: Tensor | None,
+    log_prior: LogDensity | None,
 ) -> Tensor:
-    """log p(x|z) at samples of the prior: (B, …) → (n_samples, B)."""
-    zeros = torch.zeros_like(model.encode(x)[0])
-    return model.log_likelihood(x, reparameterize(zeros, zeros, n_samples, generator))
+    """Log-weights at samples of N(0, I): (B, …) → (n_samples, B)."""
+    zeros = torch.zeros_like(model.encode(x, *given(y))[0])
+    z = reparameterize(zeros, zeros, n_samples, generator)
+    log_px_z = model.log_likelihood(x, z, *given(y))
+    if log_prior is None:  # then it cancels
+        return log_px_z
+    return log_px_z + log_prior_at(z, log_prior) - log_prior_at(z)
 
 
 def _encode_all(
-    model: LatentModel, images: Tensor, batch_size: int
+    model: LatentModel, images: Tensor, batch_size: int, condition: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """mu and logvar of all images, float64: (N, …) → twice (N, D)."""
-    _refuse_no_images(images)
     like = _find_like(model, images)
-    chunks = [model.encode(chunk.to(like)) for chunk in images.split(batch_size)]
+    chunks = [
+        model.encode(x, *given(y))
+        for _, x, y in _cut(images, condition, batch_size, like)
+    ]
     mu, logvar = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     return mu.double(), logvar.double()
 
@@ -237,8 +281,3 @@ def _find_like(model: LatentModel, images: Tensor) -> Tensor:
     """A tensor on the model's device, of its number type; without weights, `images`."""
     parameters = getattr(model, "parameters", list)
     return next(iter(parameters()), images)
-
-
-def _refuse_no_images(images: Tensor) -> None:
-    if len(images) == 0:
-        raise ValueError("there are no images to evaluate")

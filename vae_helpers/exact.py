@@ -7,12 +7,13 @@ once for all images, and the integral is a sum: first written out in notebook 06
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vae_helpers.densities import gaussian_kl, refuse_bad_pixels
 from vae_helpers.evaluation import PerImage
 from vae_helpers.models import VAE
+from vae_helpers.objectives import LogDensity, log_prior_at
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ _REACH = 7.0  # the prior's mass outside (−7, 7)² is 5e-12
 _DECODED = 2048  # images decoded at once: 6 MB of logits, which a cache may hold
 _SHARING = 200  # images that share one grid: 130 MB
 _TOLERANCE = 1e-4  # nats; where the error is above, the grid is refined
+_MISSED = 1e-3  # of a prior's mass, at most; the error says what that can change
 _FINER = 4  # into how many parts a cell's side is divided where the sum is too coarse
 _OCCUPIED = 25.0  # nats below the top; all cells further down hold less than 1e-6
 
@@ -33,6 +35,9 @@ _CELL = 0.07  # of the grid that finds it, about as wide as a posterior of a dig
 _VISIBLE = 8.0  # nats below the top: four standard deviations of a Gaussian
 _MARGIN = 5 / 3  # half-windows beyond the window: five of the widest q's deviations
 _FINEST = 400  # points along an axis, at most
+
+
+PlaneDensity = Callable[[Tensor, Tensor], Tensor]  # log p(z) from z₁ and z₂
 
 
 class Gaps(NamedTuple):
@@ -67,11 +72,13 @@ class Grid:
 
     log_px_z: (n, n) or (B, n, n) in nats; row j is z₂, column i is z₁.
     low: the lower left corner of the grid, (z₁, z₂). step: the width of a cell.
+    log_prior: log p(z) from z₁ and z₂, of shapes that broadcast; N(0, I) without it.
     """
 
     log_px_z: Tensor
     low: tuple[float, float]
     step: float
+    log_prior: PlaneDensity = field(default_factory=lambda: _log_normal, kw_only=True)
 
     def axes(self) -> tuple[Tensor, Tensor]:
         """The grid's values of z₁ and of z₂: twice (n,), double precision."""
@@ -81,7 +88,7 @@ class Grid:
     def log_joint(self) -> Tensor:
         """log p(x, z) at each point: the shape of `log_px_z`."""
         z1, z2 = self.axes()
-        return self.log_px_z + _log_prior(z1, z2[:, None]).to(self.log_px_z)
+        return self.log_px_z + self.log_prior(z1, z2[:, None]).to(self.log_px_z)
 
     def peak(self) -> Tensor:
         """mu and sigma of a Gaussian on the highest point of p(z|x): (…, 2, 2).
@@ -176,6 +183,7 @@ def log_evidence_quadrature(
     reach: float = _REACH,
     step: float = _STEP,
     tolerance: float = _TOLERANCE,
+    log_prior: LogDensity | None = None,
 ) -> PerImage:
     """log p(x) of each image, latent space being a plane: (N, …) → twice (N,).
 
@@ -189,13 +197,21 @@ def log_evidence_quadrature(
         between four points, the four ways err alike. Then use a smaller step.
 
     model: with `encode`, `decode` and `log_likelihood` as a `VAE` has them.
+    log_prior: log p(z) of a prior other than N(0, I), from z (…, 2) to (…), such as the
+        `log_prob` of a `torch.distributions.MixtureSameFamily`. The grid must hold all
+        of it but a thousandth.
     A hundred images take a second or two. Raises `ValueError` for a model with another
-    number of latent dimensions. Source: notebooks 06 and 07.
+    number of latent dimensions, and for a prior that the grid does not hold. Source:
+    notebooks 06 and 07.
     """
     parts = []
     for x in _split(model, images):
         plane = _decode_plane(model, x, reach, step)
-        parts.append(_log_evidence(model, x, plane, tolerance))
+        outside = None
+        if log_prior is not None:
+            plane.log_prior = _on_plane(log_prior, x)
+            outside = _find_mass_outside(plane)
+        parts.append(_log_evidence(model, x, plane, tolerance, outside))
     value, error = (torch.cat(part) for part in zip(*parts, strict=True))
     return PerImage(value, error)
 
@@ -372,18 +388,64 @@ def _pair(model: VAE, x: Tensor, z: Tensor) -> Tensor:
     return -0.5 * log_px_z.to(z.dtype)
 
 
-def _log_prior(z1: Tensor, z2: Tensor) -> Tensor:
+def _log_normal(z1: Tensor, z2: Tensor) -> Tensor:
     return -0.5 * (z1.square() + z2.square()) - math.log(2 * math.pi)
 
 
-def _log_evidence(model: VAE, x: Tensor, plane: Grid, tolerance: float) -> PerImage:
-    """log p(x) of each image from its grid, refined where that is too coarse."""
+def _on_plane(log_prior: LogDensity, like: Tensor) -> PlaneDensity:
+    """The density from z₁ and z₂, called in the type and on the device of `like`."""
+
+    def at(z1: Tensor, z2: Tensor) -> Tensor:
+        z = torch.stack(torch.broadcast_tensors(z1, z2), -1).to(like)
+        return log_prior_at(z, log_prior).cpu().double()
+
+    return at
+
+
+@torch.no_grad()
+def _find_mass_outside(plane: Grid) -> float:
+    """What the prior has outside the grid, up to three times as far; if that is little.
+
+    Not 1 less the sum inside: rounding may leave more of that than there is outside.
+    """
+    reach, step, n = -plane.low[0], plane.step, plane.log_px_z.shape[-1]
+    inside = (plane.log_prior(*_mesh(-reach, step, n)).exp().sum() * step**2).item()
+    if not abs(inside - 1) < _MISSED:
+        raise ValueError(
+            f"over the grid, |z₁| and |z₂| < {reach:.4g} in steps of {step:.4g}, the "
+            f"prior adds up to {inside:.4g}, and to 1 it must: say a larger `reach` "
+            "where it is wider, or a smaller `step` where it is too narrow for it"
+        )
+    z1, z2 = _mesh(-3 * reach, reach / 50, 300)
+    is_outside = torch.maximum(z1.abs(), z2.abs()) > reach
+    density = plane.log_prior(z1, z2).exp().masked_fill(~is_outside, 0)
+    return density.sum().item() * (reach / 50) ** 2
+
+
+def _mesh(low: float, step: float, n: int) -> tuple[Tensor, Tensor]:
+    axis = _middles(low, step, n)
+    z1, z2 = torch.meshgrid(axis, axis, indexing="xy")
+    return z1, z2
+
+
+def _log_evidence(
+    model: VAE,
+    x: Tensor,
+    plane: Grid,
+    tolerance: float,
+    outside: float | None = None,
+) -> PerImage:
+    """log p(x) of each image from its grid, refined where that is too coarse.
+
+    outside: what the prior has outside the grid; for N(0, I), it is known.
+    """
     log_joint = plane.log_joint()
     value, error = _join(_sum_quarters(log_joint, plane.step))
     for i in (error > tolerance).nonzero().flatten():
         value[i], error[i] = _join(_refine(model, x[i : i + 1], plane, log_joint[i]))
     # What the prior's mass outside the grid can add
-    outside = -math.expm1(2 * math.log(math.erf(-plane.low[0] / math.sqrt(2))))
+    if outside is None:
+        outside = -math.expm1(2 * math.log(math.erf(-plane.low[0] / math.sqrt(2))))
     highest = plane.log_px_z.amax((1, 2)).double()
     return PerImage(value, error + (outside * (highest - value).exp()).log1p())
 
@@ -396,7 +458,8 @@ def _refine(model: VAE, x: Tensor, plane: Grid, log_joint: Tensor) -> Tensor:
     step = plane.step / _FINER
     inside = _middles(-plane.step / 2, step, _FINER)
     z1, z2 = z1[columns, None, None] + inside, z2[rows, None, None] + inside[:, None]
-    fine = _log_px_z(model, x, z1, z2)[0] + _log_prior(z1, z2)  # (M, 4, 4), M cells
+    log_prior = plane.log_prior(z1, z2)
+    fine = _log_px_z(model, x, z1, z2)[0] + log_prior  # (M, 4, 4), M cells
     rest = log_joint.masked_fill(occupied, -math.inf)
     return torch.logaddexp(
         _sum_quarters(fine, step).logsumexp(1), _sum_quarters(rest, plane.step)

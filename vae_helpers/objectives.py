@@ -5,12 +5,15 @@ the caller. Any `LatentModel` will do, whatever its layers and the shape of its 
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from vae_helpers.densities import gaussian_kl, gaussian_log_likelihood, reparameterize
 
 import torch
 from torch import Tensor, nn
+
+LogDensity = Callable[[Tensor], Tensor]  # log p(z): (…, D) → (…)
 
 
 class LatentModel(Protocol):
@@ -158,17 +161,42 @@ def log_importance_weights(
     n_samples: int,
     generator: torch.Generator | None = None,
     condition: Tensor | None = None,
+    log_prior: LogDensity | None = None,
 ) -> Tensor:
     """log p(x, z) − log q(z|x) at n_samples samples z of q: (B, …) → (n_samples, B).
+
+    log_prior: log p(z) of a prior other than N(0, I), from z (…, D) to (…).
 
     The mean of the weights themselves, not of their logarithms, is an unbiased estimate
     of p(x). Source: Burda et al. (2016), section 3; derived in notebook 02.
     """
     mu, logvar, z = _sample_q(model, x, n_samples, generator, condition)
-    # The normal density is symmetric in its argument and its mean.
-    log_prior = gaussian_log_likelihood(torch.zeros_like(mu), z, 0.0)  # (K, B)
     log_posterior = gaussian_log_likelihood(mu, z, logvar)  # (K, B): log q(z|x)
-    return _log_px_z(model, x, z, condition) + log_prior - log_posterior
+    log_px_z = _log_px_z(model, x, z, condition)
+    return log_px_z + log_prior_at(z, log_prior) - log_posterior
+
+
+def log_prior_at(z: Tensor, log_prior: LogDensity | None = None) -> Tensor:
+    """log p(z), without `log_prior` that of N(0, I): (K, B, D) → (K, B).
+
+    Raises `ValueError` for a `log_prior` that does not sum over the dimensions.
+    """
+    if log_prior is None:
+        # The normal density is symmetric in its argument and its mean.
+        return gaussian_log_likelihood(torch.zeros_like(z[0]), z, 0.0)
+    found = log_prior(z)
+    if found.shape != z.shape[:-1]:
+        raise ValueError(
+            f"log_prior gives shape {tuple(found.shape)} for z {tuple(z.shape)}: it "
+            f"must give {tuple(z.shape[:-1])}, one number for each z, summed over the "
+            "dimensions; torch.distributions.Independent does that"
+        )
+    return found
+
+
+def given(condition: Tensor | None) -> tuple[Tensor, ...]:
+    """The arguments to add, so that models without conditions need not know of them."""
+    return () if condition is None else (condition,)
 
 
 def _sample_q(
@@ -179,7 +207,7 @@ def _sample_q(
     condition: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """q(z|x) and samples of it: (B, …) → mu, logvar (B, D) and z (n_samples, B, D)."""
-    mu, logvar = model.encode(x, *_given(condition))
+    mu, logvar = model.encode(x, *given(condition))
     return mu, logvar, reparameterize(mu, logvar, n_samples, generator)
 
 
@@ -187,7 +215,7 @@ def _log_px_z(
     model: LatentModel, x: Tensor, z: Tensor, condition: Tensor | None
 ) -> Tensor:
     """log p(x|z) of each sample and image: (B, …), (L, B, D) → (L, B)."""
-    log_px_z = model.log_likelihood(x, z, *_given(condition))
+    log_px_z = model.log_likelihood(x, z, *given(condition))
     if log_px_z.shape != z.shape[:2]:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, z {tuple(z.shape)} and log_likelihood(x, z)"
@@ -195,8 +223,3 @@ def _log_px_z(
             "log-likelihood (L, B), summed over all pixels and nothing else"
         )
     return log_px_z
-
-
-def _given(condition: Tensor | None) -> tuple[Tensor, ...]:
-    """The arguments to add, so that models without conditions need not know of them."""
-    return () if condition is None else (condition,)

@@ -33,6 +33,7 @@ from vae_helpers.figures.elbo import (
 from vae_helpers.figures.manifolds import (
     aggregate_and_prior,
 )
+from vae_helpers.figures.own_data import class_rows
 from vae_helpers.figures.quality import (
     bounds_by_size,
     image_posterior_climb,
@@ -55,6 +56,7 @@ __all__ = [
     "bars_and_panel",
     "bounds_by_size",
     "bounds_over_k",
+    "class_rows",
     "densities",
     "framed_images",
     "framed_rows",
