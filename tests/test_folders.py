@@ -9,12 +9,16 @@ from pathlib import Path
 from vae_helpers import data, folders
 from vae_helpers.folders import load_folder
 from vae_helpers.image_files import UnreadableImageError, read_image
+from vae_helpers.models import VAE
+from vae_helpers.objectives import negative_elbo
+from vae_helpers.training import fit
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.testing import assert_close
+from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as vision
 
@@ -85,7 +89,7 @@ def test_classes_labels_and_pixels_are_those_of_torchvision(tmp_path, capsys):
         assert (labels.shape, labels.dtype, len(files)) == ((n,), torch.int64, n)
         assert images.is_contiguous()
         assert list(files) == sorted(files)
-    assert (found.name, found.skipped) == ("letters", {})
+    assert (found.folder, found.name, found.skipped) == (root, "letters", {})
     assert capsys.readouterr().out == found.note + "\n"
     assert found.note.startswith(
         "letters: 30 images in 3 classes, 24 for training, 3 for validation, 3 for "
@@ -187,6 +191,37 @@ def test_the_variable_starts_at_the_projects_folder(tmp_path, monkeypatch):
         load_folder()
     write_letters(project / "letters")
     assert load_folder().name == "letters"
+
+
+# ── more than memory holds ──────────────────────────────────────────────────────────
+
+
+class LazyFiles(Dataset):
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        return read_image(self.paths[i]).pixels
+
+
+def test_training_on_files_is_training_in_memory(tmp_path):
+    """Bit for bit: a tensor too is something to load from, and the order is the same."""
+    found = load_folder(write_letters(tmp_path, n_fonts=20))
+    losses = []
+    for source in (
+        found.train_images,
+        LazyFiles([found.folder / file for file in found.train_files]),
+    ):
+        order = torch.Generator().manual_seed(3)
+        loader = DataLoader(source, batch_size=10, shuffle=True, generator=order)
+        torch.manual_seed(0)
+        model = VAE(2, hidden_sizes=(5,))
+        losses.append(fit(model, negative_elbo, loader, steps=13, quiet=True).losses)
+    assert losses[0] == losses[1]
+    assert len(set(losses[0])) == 13
 
 
 # ── the split ───────────────────────────────────────────────────────────────────────
