@@ -208,7 +208,7 @@ class LazyFiles(Dataset):
 
 
 def test_training_on_files_is_training_in_memory(tmp_path):
-    """Bit for bit: a tensor too is something to load from, and the order is the same."""
+    """Bit for bit: a tensor can be loaded from as well, in the same order."""
     found = load_folder(write_letters(tmp_path, n_fonts=20))
     losses = []
     for source in (
