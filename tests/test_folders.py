@@ -455,6 +455,11 @@ def test_height_comes_first(tmp_path):
     )
 
 
+def test_one_pixel_is_a_size(tmp_path):
+    write_letters(tmp_path)
+    assert load_folder(tmp_path, size=(1, 2)).train_images.shape == (24, 1, 1, 2)
+
+
 def test_an_image_keeps_its_aspect_and_its_middle(tmp_path):
     wide = np.zeros((10, 30), np.uint8)
     wide[:, 10:20] = np.arange(10, 20) * 10
