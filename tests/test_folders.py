@@ -1,5 +1,6 @@
 """Folders of images as readers have them; Pillow writes, torchvision is the referee."""
 
+import dataclasses
 import os
 import struct
 import time
@@ -157,6 +158,8 @@ def test_all_tensors_move(tmp_path):
     assert [t.device.type for t in tensors] == ["meta"] * 6
     assert moved.train_files == found.train_files
     assert found.train_images.device.type == "cpu"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.name = "other"
 
 
 # ── which folder ────────────────────────────────────────────────────────────────────
