@@ -299,7 +299,7 @@ def test_what_a_wide_prior_has_outside_is_in_the_error(reach, middle):
     truth = model.log_likelihood(images.double(), torch.zeros(2, 2, dtype=F64))
     along = stats.norm(middle, deviation)
     missed = -2 * math.log(along.cdf(reach) - along.cdf(-reach))  # up to 0.0009 nats
-    assert_close(truth - value, torch.full((2,), missed, dtype=F64), rtol=1e-3, atol=0)
+    assert_close(truth - value, torch.full((2,), missed, dtype=F64), rtol=5e-3, atol=0)
     assert_close(error, truth - value, rtol=0.06, atol=0)  # from a coarse grid
 
 
