@@ -299,8 +299,10 @@ def test_what_a_wide_prior_has_outside_is_in_the_error(reach, middle):
     truth = model.log_likelihood(images.double(), torch.zeros(2, 2, dtype=F64))
     along = stats.norm(middle, deviation)
     missed = -2 * math.log(along.cdf(reach) - along.cdf(-reach))  # up to 0.0009 nats
-    assert_close(truth - value, torch.full((2,), missed, dtype=F64), rtol=1e-3, atol=0)
-    assert_close(error, truth - value, rtol=0.06, atol=0)  # from a coarse grid
+    assert_close(truth - value, torch.full((2,), missed, dtype=F64), rtol=5e-3, atol=0)
+    # Known to one per cent; the end of the grid also shows in the sum's own error.
+    assert (error > 0.99 * missed).all()
+    assert (error < 1.15 * missed).all()
 
 
 @pytest.mark.parametrize(
