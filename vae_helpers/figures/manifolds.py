@@ -6,15 +6,18 @@ from vae_helpers.plots import (
     COLORS,
     as_images,
     show_image,
+    spread_apart,
     to_numpy,
 )
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
+from torch.nn import functional
 
 
 def aggregate_and_prior(
@@ -34,7 +37,7 @@ def aggregate_and_prior(
     one_scale = {"vmin": 0, "vmax": np.sqrt(2 * prior.max())}
     panels = {
         "prior p(z)": (prior, "Greys"),
-        "aggregated posterior": (aggregate, "Blues"),
+        "aggregated posterior (same scale)": (aggregate, "Blues"),
     }
     fig, axes = plt.subplots(1, 3, figsize=(10.4, 3.9), sharey=True)
     for ax, (title, (density, cmap)) in zip(axes, panels.items(), strict=False):
@@ -65,11 +68,11 @@ def walk_over_seams(
 
     axis, aggregate, prior, reach: as in `aggregate_and_prior`. captions: n, one above
         each image; the first, the middle and the last also stand beside their points.
-    numerals: (k, 2), where on the map 0, 1, …, k − 1 are written.
+    numerals: (k, 2), near which on the map 0, 1, …, k − 1 are written.
     """
     walk = to_numpy(walk)
-    fig = plt.figure(figsize=(8.2, 4.9))
-    grid = fig.add_gridspec(2, len(walk), height_ratios=[5, 1])
+    fig = plt.figure(figsize=(8.2, 6.0))
+    grid = fig.add_gridspec(2, len(walk), height_ratios=[7, 1])
     plane = fig.add_subplot(grid[0, :])
     parts = (to_numpy(part) for part in (axis, aggregate, prior))
     shades = _draw_ratio(plane, *parts, reach)
@@ -81,7 +84,9 @@ def walk_over_seams(
     for i in (0, len(walk) // 2, -1):
         beside = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
         plane.annotate(captions[i], walk[i], **beside, bbox=frame, fontsize=9)
-    for number, place in enumerate(to_numpy(numerals)):
+    taken = np.concatenate([walk, walk[[0, len(walk) // 2, -1]] + [0, 0.3]])
+    places = spread_apart(numerals, 0.45, clear_of=taken, berth=0.4)
+    for number, place in enumerate(places):
         look = {"ha": "center", "va": "center", "fontweight": "bold", "fontsize": 10}
         plane.text(*place, str(number), **look, bbox={**frame, "boxstyle": "circle"})
     for i, image in enumerate(as_images(images)):
@@ -103,12 +108,20 @@ def outline_mass(
         constant; row j is z₂. The default shares are what lies within one and within
         two standard deviations of a Gaussian in two dimensions, 1 − e^−½ and 1 − e^−2.
     """
-    axis, log_density = to_numpy(axis), to_numpy(log_density)
-    mass = np.exp(log_density - log_density.max())
+    log_density = torch.as_tensor(to_numpy(log_density))
+    n_fine = 4 * len(log_density) - 3  # three more points between any two
+    mass = functional.interpolate(
+        (log_density - log_density.max())[None, None],
+        size=(n_fine, n_fine),
+        mode="bicubic",
+        align_corners=True,
+    )
+    mass = to_numpy(mass[0, 0].exp())
     down = np.sort(mass.ravel())[::-1]
     inside = down.cumsum() / down.sum()
     levels = sorted(down[np.searchsorted(inside, share)] for share in shares)
-    ax.contour(axis, axis, mass, levels=levels, colors="black", linewidths=1)
+    fine = np.linspace(to_numpy(axis)[0], to_numpy(axis)[-1], n_fine)
+    ax.contour(fine, fine, mass, levels=levels, colors="black", linewidths=1)
 
 
 def _draw_ratio(
