@@ -128,7 +128,7 @@ check_iwae_bound = Exercise(
 
 
 def _uneven_log_weights(generator: Generator) -> Inputs:
-    spread = torch.tensor([0.5, 1.5]).to(torch.get_default_dtype())
+    spread = torch.tensor([0.5, 1.0]).to(torch.get_default_dtype())
     return {"log_w": spread * normal(generator, 200, 2) - 1_000}
 
 

@@ -94,8 +94,8 @@ check_mixture_log_p = Exercise(
 def _coupling_inputs(generator: Generator) -> Inputs:
     return {
         "z": normal(generator, 4, 3),
-        "s": normal(generator, 4, 2),
-        "t": normal(generator, 4, 2),
+        "a": normal(generator, 4, 2),
+        "b": normal(generator, 4, 2),
     }
 
 
@@ -108,12 +108,12 @@ def _coupled(
 
 def _with_log_det(change: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     """The right u, and another log-determinant."""
-    return lambda z, s, t: _coupled((z[:, 1:] - t) * (-s).exp(), z, change(s))
+    return lambda z, a, b: _coupled((z[:, 1:] - b) * a.exp(), z, change(a))
 
 
-def _coupling_by_torch(z: Tensor, s: Tensor, t: Tensor) -> Tensor:
-    """Given the first coordinate, the others are normal around t."""
-    rest = Normal(t, s.exp()).log_prob(z[:, 1:]).sum(1)
+def _coupling_by_torch(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Given the first coordinate, the others are normal around b."""
+    rest = Normal(b, (-a).exp()).log_prob(z[:, 1:]).sum(1)
     return Normal(0.0, 1.0).log_prob(z[:, 0]) + rest
 
 
@@ -121,51 +121,51 @@ check_coupling_log_p = Exercise(
     name="coupling_log_p",
     fresh=_coupling_inputs,
     referee=_coupling_by_torch,
-    remember="log N(u; 0, I), and once for each z the log-determinant −Σ s: it adds up "
+    remember="log N(u; 0, I), and once for each z the log-determinant Σ a: it adds up "
     "over the stretched dimensions, and is added to nothing else.",
     wrongs=[
         Wrong(
             "The log-determinant is missing: your density does not integrate to one.",
-            _with_log_det(lambda s: 0 * s[:, 0]),
+            _with_log_det(lambda a: 0 * a[:, 0]),
         ),
         Wrong(
-            "The log-determinant has the wrong sign. If s is positive, is a unit of "
+            "The log-determinant has the wrong sign. If a is positive, is a unit of "
             "area in z larger or smaller in u?",
-            _with_log_det(lambda s: s.sum(1)),
+            _with_log_det(lambda a: -a.sum(1)),
         ),
         Wrong(
             "You add the log-determinant once for each dimension. It belongs to the "
             "whole z.",
-            _with_log_det(lambda s: -3 * s.sum(1)),
+            _with_log_det(lambda a: 3 * a.sum(1)),
         ),
         Wrong(
-            "You average the s. The determinant of a triangular matrix is the "
+            "You average the a. The determinant of a triangular matrix is the "
             "*product* of its diagonal.",
-            _with_log_det(lambda s: -s.mean(1)),
+            _with_log_det(lambda a: a.mean(1)),
         ),
         Wrong(
             "You add the stretches themselves. What is the log of their product?",
-            _with_log_det(lambda s: (-s).exp().sum(1)),
+            _with_log_det(lambda a: a.exp().sum(1)),
         ),
         Wrong(
             "You add the determinant. What becomes of it in log p(z)?",
-            _with_log_det(lambda s: (-s.sum(1)).exp()),
+            _with_log_det(lambda a: a.sum(1).exp()),
         ),
         Wrong(
-            "Your u is stretched the wrong way. Check the sign of s in u.",
-            lambda z, s, t: _coupled((z[:, 1:] - t) * s.exp(), z, -s.sum(1)),
+            "Your u is stretched the wrong way. Check the sign of a in u.",
+            lambda z, a, b: _coupled((z[:, 1:] - b) * (-a).exp(), z, a.sum(1)),
         ),
         Wrong(
             "You stretch first and shift afterwards. Where is the bracket in u?",
-            lambda z, s, t: _coupled(z[:, 1:] * (-s).exp() - t, z, -s.sum(1)),
+            lambda z, a, b: _coupled(z[:, 1:] * a.exp() - b, z, a.sum(1)),
         ),
         Wrong(
             "The first coordinate is not stretched, but it has a density, too.",
-            lambda z, s, t: Normal(t, s.exp()).log_prob(z[:, 1:]).sum(1),
+            lambda z, a, b: Normal(b, (-a).exp()).log_prob(z[:, 1:]).sum(1),
         ),
         Wrong(
             "½ log 2π is missing, once for each dimension.",
-            lambda z, s, t: _coupled((z[:, 1:] - t) * (-s).exp(), z, -s.sum(1), 1),
+            lambda z, a, b: _coupled((z[:, 1:] - b) * a.exp(), z, a.sum(1), 1),
         ),
     ],
 )
