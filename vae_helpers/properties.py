@@ -334,8 +334,8 @@ def _explain_mass(integral: float, share: float) -> str:
     if abs(integral - share) <= _CLEAR:
         return ""
     return (
-        f"over the box exp(log_prob) integrates to {integral:.3g}, and {share:.0%} of"
-        " the samples are in it: does check_density hold?"
+        f"an integral of {integral:.3g} over the box, and {share:.0%} of the samples in"
+        " it: does check_density hold?"
     )
 
 

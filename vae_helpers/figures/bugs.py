@@ -49,7 +49,7 @@ def surplus_map(
     """
     fig, ax = plt.subplots(figsize=(5.6, 4.4))
     top = np.abs(to_numpy(surplus)).max()
-    shades = {"cmap": "RdBu_r", "vmin": -top, "vmax": top}
+    shades = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, "alpha": 0.6}
     image = _add_map(ax, surplus, samples, reach, **shades)
     ax.set_title(title)
     fig.colorbar(image, ax=ax, label="too high by [nats]", shrink=0.8)
