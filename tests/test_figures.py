@@ -482,12 +482,28 @@ def test_maps_share_a_scale_of_shades_and_show_rows_upwards():
     assert (left.get_title(), right.get_title()) == ("suspect", "cured")
     for ax in (left, right):
         (image,) = ax.images
-        assert image.get_extent() == [-2, 2, -2, 2]
+        assert tuple(image.get_extent()) == (-2, 2, -2, 2)
         assert image.origin == "lower"
         assert image.get_clim() == (0, 2)
         assert to_hex(image.cmap(1.0)) == plots.COLORS["prior"]
         np.testing.assert_array_equal(ax.lines[0].get_xydata(), points)
         assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
+
+
+def test_a_surplus_is_red_and_white_where_there_is_none():
+    surplus = np.zeros((5, 5))
+    surplus[4, 0], surplus[0, 4] = 1.0, -2.0
+    points = np.array([[-1.0, 1.0], [0.5, 0.0]])
+    fig = figures.surplus_map(surplus, points, reach=2, title="t")
+    ax, _ = fig.axes  # the last is the scale
+    (image,) = ax.images
+    assert (image.origin, image.get_clim()) == ("lower", (-2, 2))
+    red, _, blue, _ = image.to_rgba(2.0)
+    assert red > 0.3 > blue
+    np.testing.assert_allclose(image.to_rgba(0.0), 1, atol=0.05)
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), points)
+    assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
+    assert ax.get_title() == "t"
 
 
 def test_a_table_of_verdicts_marks_each_and_leaves_the_rest_empty():

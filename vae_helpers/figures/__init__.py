@@ -11,6 +11,7 @@ from vae_helpers.figures.beta import (
 from vae_helpers.figures.bugs import (
     bounds_over_k,
     maps_with_samples,
+    surplus_map,
     verdict_table,
     versions,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "seeds_by_beta",
     "stacked_loss",
     "stated_and_missed",
+    "surplus_map",
     "target_and_bars",
     "turned_gaps",
     "two_climbs",
