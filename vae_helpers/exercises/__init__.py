@@ -12,12 +12,14 @@ no number that a new exercise would shift, and no text that could be mistyped.
 `EXERCISES` has them all, by name; `scripts/grade.py` uses it.
 """
 
+from vae_helpers.exercises.bug_hunt import check_integral, check_pooled
 from vae_helpers.exercises.codes import (
     check_denoising_loss,
     check_distances,
     check_nearest_vote,
     check_pca,
 )
+from vae_helpers.exercises.comparisons import check_auc, check_paired_gain
 from vae_helpers.exercises.elbo import (
     check_coin_kl,
     check_elbo_on_table,
@@ -25,8 +27,14 @@ from vae_helpers.exercises.elbo import (
     check_posterior,
 )
 from vae_helpers.exercises.engine import Exercise, Reply
+from vae_helpers.exercises.evidence import (
+    check_iwae_bound,
+    check_log_error,
+    check_mixed_log_w,
+)
 from vae_helpers.exercises.gradients import check_best_baseline, check_relaxed_sample
 from vae_helpers.exercises.likelihoods import check_gaussian_log_p, check_log_integral
+from vae_helpers.exercises.priors import check_coupling_log_p, check_mixture_log_p
 from vae_helpers.exercises.reparameterization import (
     check_full_log_q,
     check_logistic_sample,
@@ -46,10 +54,12 @@ __all__ = [
     "EXERCISES",
     "Exercise",
     "Reply",
+    "check_auc",
     "check_best_baseline",
     "check_class_posterior",
     "check_code_covariance",
     "check_coin_kl",
+    "check_coupling_log_p",
     "check_denoising_loss",
     "check_distances",
     "check_elbo_on_table",
@@ -58,12 +68,19 @@ __all__ = [
     "check_gaussian_kl",
     "check_gaussian_log_p",
     "check_inpainting",
+    "check_integral",
+    "check_iwae_bound",
+    "check_log_error",
     "check_log_integral",
     "check_log_p_from_logits",
     "check_log_sum_exp",
     "check_logistic_sample",
+    "check_mixed_log_w",
+    "check_mixture_log_p",
     "check_nearest_vote",
+    "check_paired_gain",
     "check_pca",
+    "check_pooled",
     "check_posterior",
     "check_relaxed_sample",
     "check_reparameterize",
@@ -99,5 +116,14 @@ EXERCISES = {
         check_inpainting,
         check_gaussian_log_p,
         check_log_integral,
+        check_iwae_bound,
+        check_log_error,
+        check_mixed_log_w,
+        check_auc,
+        check_paired_gain,
+        check_integral,
+        check_mixture_log_p,
+        check_coupling_log_p,
+        check_pooled,
     )
 }

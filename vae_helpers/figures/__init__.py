@@ -33,6 +33,8 @@ from vae_helpers.figures.elbo import (
 )
 from vae_helpers.figures.manifolds import (
     aggregate_and_prior,
+    outline_mass,
+    walk_over_seams,
 )
 from vae_helpers.figures.own_data import class_rows
 from vae_helpers.figures.quality import (
@@ -72,6 +74,7 @@ __all__ = [
     "medians",
     "nll_by_passes_and_minutes",
     "noise_and_cloud",
+    "outline_mass",
     "paths_and_pushes",
     "planes",
     "posterior_and_stack",
@@ -89,5 +92,6 @@ __all__ = [
     "two_gaps",
     "verdict_table",
     "versions",
+    "walk_over_seams",
     "within_radius",
 ]
