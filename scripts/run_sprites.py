@@ -2,10 +2,10 @@
 
     .venv/bin/python scripts/run_sprites.py     # → notebooks/results/05_sprites.json
 
-Four minutes on one core. A world of ellipses with three factors, scale, x and y, as in
-the notebook, which reads the file and trains two of these models. A quarter of the
-poses is held out. The last digits depend on the machine, and so does a single run's
-MIG; compare the spreads.
+About five minutes on a quiet core; the stored `seconds` are of a busy one. A world of
+ellipses with three factors, scale, x and y, as in the notebook, which reads the file
+and trains two of these models. A quarter of the poses is held out. The last digits
+depend on the machine, and so does a single run's MIG; compare the spreads.
 """
 
 import json

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_hex, to_rgba
+from matplotlib.colors import to_hex, to_rgb, to_rgba
 from matplotlib.text import Text
 
 
@@ -233,6 +233,30 @@ def test_rate_distortion_shows_the_best_elbo_in_both_panels():
     assert "β = 1" in {text.get_text() for text in right.texts}
     curves = [line for line in right.lines if len(line.get_xdata()) == 4]
     np.testing.assert_allclose(curves[0].get_ydata(), [120, 116, 135, 200])
+
+
+def test_kl_table_is_amber_and_says_how_many_are_active():
+    fig = figures.kl_table([1, 4], [[2.0, 0.5], [1.0, 0.0]], [2, 1])
+    ax = fig.axes[0]
+    assert {"2.00", "0.50", "1.00", "0.00"} == {text.get_text() for text in ax.texts}
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["β = 1: 2 active", "β = 4: 1 active"]
+    middle = ax.images[0].get_cmap()(0.5)[:3]
+    assert np.allclose(middle, to_rgb(plots.COLORS["kl"]), atol=0.02)
+
+
+def test_walk_over_betas_goes_to_the_nearest_model():
+    panels = [torch.full((6, 1, 28, 28), shade) for shade in (0.25, 0.75)]
+    fig, show = figures.walk_over_betas(
+        [1, 4], [[2.0, 0.5], [1.0, 0.0]], [2, 1], panels
+    )
+    left, right = fig.axes
+    for beta, heights, shade in ((2.4, [2, 0.5], 0.25), (2.6, [1, 0], 0.75)):
+        show(beta=beta)
+        assert [bar.get_height() for bar in left.patches] == heights
+        assert right.images[0].get_array().max() == shade
+    assert right.images[0].get_array().shape == (84, 56)
+    assert "β = 4: 1 active units" in texts(fig)
 
 
 def test_bars_and_panel_follow_the_slider():

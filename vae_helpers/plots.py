@@ -17,7 +17,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -223,17 +223,19 @@ def heatmap(
     unit: str,
     ax: Axes | None = None,
     top: float | None = None,
+    cmap: str | Colormap = "Blues",
 ) -> Figure:
     """A table of numbers (R, C) as shades from 0 (white) to `top`, each written in.
 
     rows, columns: their labels. unit: what a cell holds, beside the scale.
+    cmap: the shades, from white to dark.
     """
     table = to_numpy(values)
     top = top or table.max() or 1.0  # all zeros: any scale will do
     if ax is None:
         n_rows, n_columns = table.shape
         _, ax = plt.subplots(figsize=(2.6 + 0.62 * n_columns, 1.3 + 0.36 * n_rows))
-    shades = ax.imshow(table, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    shades = ax.imshow(table, cmap=cmap, vmin=0, vmax=top, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
         color = "white" if value > 0.6 * top else "black"
         text = f"{value:.2f}" if top < 10 else f"{value:.1f}"

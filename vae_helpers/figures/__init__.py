@@ -4,9 +4,11 @@ from vae_helpers.figures.beta import (
     bars_and_panel,
     framed_rows,
     information_tables,
+    kl_table,
     rate_distortion,
     seeds_by_beta,
     turned_gaps,
+    walk_over_betas,
 )
 from vae_helpers.figures.bugs import (
     bounds_over_k,
@@ -69,6 +71,7 @@ __all__ = [
     "images_and_posteriors",
     "information_tables",
     "kl_area",
+    "kl_table",
     "maps_with_samples",
     "marked_places",
     "medians",
@@ -92,6 +95,7 @@ __all__ = [
     "two_gaps",
     "verdict_table",
     "versions",
+    "walk_over_betas",
     "walk_over_seams",
     "within_radius",
 ]

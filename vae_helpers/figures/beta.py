@@ -9,13 +9,17 @@ from vae_helpers.plots import (
     heatmap,
     image_rows,
     show_image,
+    tile,
     to_numpy,
 )
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+_KL_SHADES = LinearSegmentedColormap.from_list("kl", ["white", COLORS["kl"], "#5a3500"])
 
 
 def rate_distortion(
@@ -34,7 +38,8 @@ def rate_distortion(
     for level in best + np.array([0, 20, 40, 60, 80]):
         look = {"color": color, "lw": 2, "label": "the best ELBO"}
         if level > best:
-            look = {"color": COLORS["prior"], "lw": 0.8}
+            label = "equal D + R" if level < best + 30 else None
+            look = {"color": COLORS["prior"], "lw": 0.8, "label": label}
         left.plot([0, end], [level, level - end], zorder=0, **look)
     near = total < best + 6
     for ax, height in ((left, distortion), (right, total)):
@@ -56,10 +61,53 @@ def rate_distortion(
     return fig
 
 
+def kl_table(betas: Sequence[float], kls: ArrayLike, n_active: Sequence[int]) -> Figure:
+    """The KL of each dimension in nats, (models, D), in shades of the KL's amber.
+
+    n_active: the active units of each model. Rows are sorted, the largest KL first.
+    """
+    labels = [f"β = {b:g}: {n} active" for b, n in zip(betas, n_active, strict=True)]
+    fig = heatmap(
+        kls,
+        rows=labels,
+        columns=[str(rank + 1) for rank in range(np.shape(to_numpy(kls))[1])],
+        title="Every KL shrinks as β grows, the weakest to 0",
+        unit="KL [nats]",
+        cmap=_KL_SHADES,
+    )
+    fig.axes[0].set_xlabel("latent dimension, sorted by its KL")
+    return fig
+
+
+def walk_over_betas(
+    betas: Sequence[float],
+    kls: ArrayLike,
+    n_active: Sequence[int],
+    panels: Sequence[ArrayLike],
+) -> tuple[Figure, Callable[..., list]]:
+    """The models of a sweep, ready to follow a slider: KL bars beside images.
+
+    kls: (models, D), in nats. panels: for each model 3·n images, a row each of test
+    images, reconstructions and samples. Returns the figure and a function
+    `show(beta=…)` that goes to the nearest β and returns the artists it changed.
+    """
+    heights = to_numpy(kls)
+    tiles = [tile(images, len(as_images(images)) // 3) for images in panels]
+    n_bars = heights.shape[1]
+    fig, show_model = bars_and_panel(n_bars, tiles[0], top=heights.max())
+
+    def show(beta: float) -> list:
+        i = int(np.abs(np.asarray(betas) - beta).argmin())
+        text = f"β = {betas[i]:g}: {n_active[i]} active units"
+        return show_model(heights[i], tiles[i], text)
+
+    return fig, show
+
+
 def bars_and_panel(
     n_bars: int, panel: ArrayLike, *, top: float
 ) -> tuple[Figure, Callable[[ArrayLike, ArrayLike, str], list]]:
-    """Bars of KL for each unit beside a panel of images, ready to follow a slider.
+    """Bars of KL for each dimension beside a panel of images, ready to follow a slider.
 
     panel: (3 rows of images): test images, reconstructions and samples. top: the
     highest bar, in nats. Returns the figure and a function `show(heights, panel, text)`
@@ -67,7 +115,11 @@ def bars_and_panel(
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.7), width_ratios=[1, 1.5])
     bars = left.bar(range(1, n_bars + 1), [0] * n_bars, color=COLORS["kl"])
-    left.set(xlabel="unit, sorted by its KL", ylabel="KL [nats]", ylim=(0, 1.05 * top))
+    left.set(
+        xlabel="latent dimension, sorted by its KL",
+        ylabel="KL [nats]",
+        ylim=(0, 1.05 * top),
+    )
     left.set_xticks(range(1, n_bars + 1))
     shown = show_image(right, panel)
     height = np.shape(to_numpy(panel))[0]
@@ -109,11 +161,11 @@ def framed_rows(rows: Mapping[str, ArrayLike], title: str) -> Figure:
 def information_tables(
     tables: Mapping[float, ArrayLike], factors: Sequence[str], *, top: float
 ) -> Figure:
-    """Mutual information of factor and unit in nats, β → (F, D), side by side."""
+    """Mutual information of factor and dimension in nats, β → (F, D), side by side."""
     fig, axes = plt.subplots(1, len(tables), figsize=(10, 2.9))
     for ax, (beta, table) in zip(np.atleast_1d(axes), tables.items(), strict=True):
-        n_units = np.shape(to_numpy(table))[1]
-        columns = [str(unit + 1) for unit in range(n_units)]
+        n_columns = np.shape(to_numpy(table))[1]
+        columns = [str(rank + 1) for rank in range(n_columns)]
         heatmap(
             table,
             rows=factors,
@@ -123,8 +175,8 @@ def information_tables(
             ax=ax,
             top=top,
         )
-        ax.set_xlabel("unit, sorted by its KL")
-    fig.suptitle("How many nats a unit tells about a factor")
+        ax.set_xlabel("latent dimension, sorted by its KL")
+    fig.suptitle("How many nats a latent dimension tells about a factor")
     return fig
 
 
@@ -158,11 +210,13 @@ def turned_gaps(
     gaps = to_numpy(gaps)
     fig, ax = plt.subplots(figsize=(7, 3.8))
     styles = cycle(["--", "-.", ":"])
-    for factor, gap, style in zip(factors, gaps.T, styles, strict=False):
-        ax.plot(angles, gap, style, lw=1.8, label=f"gap of {factor}")
+    colors = cycle(["C5", "C6", "C9"])  # none that stands for a quantity
+    for factor, gap, style, color in zip(factors, gaps.T, styles, colors, strict=False):
+        ax.plot(angles, gap, style, color=color, lw=1.8, label=f"gap of {factor}")
     ax.plot(angles, gaps.mean(1), color="black", lw=2.5, label="their mean: MIG")
-    ax.set(xlabel="angle by which two units are turned [degrees]", ylabel="gap")
-    ax.set(title="The worst angle lies 45° from the best", xticks=angles[::3])
+    ax.set(xlabel="angle by which two dimensions are turned [degrees]")
+    ax.set(ylabel="gap [share of the factor's entropy]", xticks=angles[::3])
+    ax.set_title("The MIG moves while z is turned")
     ax.set_ylim(bottom=0)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return fig
