@@ -93,10 +93,10 @@ def _budget(generator: Generator) -> Inputs:
 
 
 def _fill(variances: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """The rates and the level: the most units for which no rate is negative."""
+    """The rates and the level: with as many on as have no negative rate."""
     logs = variances.log().sort(descending=True).values
     n = torch.arange(1, len(logs) + 1)
-    levels = (logs.cumsum(0) - 2 * rate) / n  # log of the level, with n units on
+    levels = (logs.cumsum(0) - 2 * rate) / n  # log of the level, with n on
     level = levels[logs > levels][-1]
     return 0.5 * (variances.log() - level).relu(), level.exp()
 
@@ -109,7 +109,7 @@ def _fill_by_root(variances: Tensor, rate: float) -> list[float]:
 
 
 def _fill_all(variances: Tensor, rate: float) -> Tensor:
-    """With every unit on, some at a negative rate."""
+    """With all of them on, some at a negative rate."""
     logs = variances.log()
     return 0.5 * (logs - logs.mean()) + rate / len(logs)
 
@@ -127,13 +127,12 @@ check_spend_rate = Exercise(
     "level falls below its variance.",
     wrongs=[
         Wrong(
-            "Every unit gets the same in yours. Where does a nat reduce the error the "
-            "most?",
+            "All get the same in yours. Where does a nat reduce the error the most?",
             lambda variances, rate: torch.full_like(variances, rate / len(variances)),
         ),
         Wrong(
             "You divide the nats in proportion to the variances. In the formula a "
-            "unit's rate is the *log* of its variance over the level.",
+            "direction's rate is the *log* of its variance over the level.",
             lambda variances, rate: rate * variances / variances.sum(),
         ),
         Wrong(
@@ -156,8 +155,8 @@ check_spend_rate = Exercise(
             lambda variances, rate: 2 * _fill(variances, rate / 2)[0],
         ),
         Wrong(
-            "All nats go to the strongest unit in yours. Does its next nat still "
-            "bring more than the second unit's first?",
+            "All nats go to the strongest direction. Does its next nat still "
+            "bring more than the first nat of the second?",
             lambda variances, rate: rate * (variances == variances.max()),
         ),
         Wrong(

@@ -1,4 +1,4 @@
-"""The exercises of notebook 05 about units: which are active, and their MIG."""
+"""The exercises of notebook 05 about latent dimensions: active ones, and MIG."""
 
 import math
 from collections.abc import Callable
@@ -54,16 +54,16 @@ check_active_units = Exercise(
     wrongs=[
         Wrong(
             "You average the variances of the batches. Suppose all 0s come first and "
-            "all 1s last: does a unit that tells them apart move within a batch?",
+            "all 1s last: does a dimension that tells them apart move in a batch?",
             lambda mu_1, mu_2: (mu_1.var(0) + mu_2.var(0)) / 2 > 0.01,
         ),
         Wrong(
-            "You ask whether a unit moves in any one batch. Over how many images is "
+            "You ask whether a dimension moves in any one batch. Over which images is "
             "the variance meant?",
             lambda mu_1, mu_2: torch.stack([mu_1.var(0), mu_2.var(0)]).amax(0) > 0.01,
         ),
         Wrong(
-            "You average μ². A unit that answers 0.5 to every image tells nothing: "
+            "You average μ². A dimension that is 0.5 for every image tells nothing: "
             "what has to be subtracted?",
             lambda mu_1, mu_2: _both(mu_1, mu_2).square().mean(0) > 0.01,
         ),
@@ -73,8 +73,8 @@ check_active_units = Exercise(
             lambda mu_1, mu_2: _both(mu_1, mu_2).std(0) > 0.01,
         ),
         Wrong(
-            "Your variance runs over the units of each image. Over which dimension do "
-            "the images lie?",
+            "Your variance runs over the dimensions of each image. Which "
+            "axis has the images?",
             lambda mu_1, mu_2: _both(mu_1, mu_2).var(1) > 0.01,
         ),
         Wrong(
@@ -90,7 +90,7 @@ check_active_units = Exercise(
             lambda mu_1, mu_2: mu_1.var(0) > 0.01,
         ),
         Wrong(
-            "These are the units that are *not* active.",
+            "These are the ones that are *not* active.",
             lambda mu_1, mu_2: _both(mu_1, mu_2).var(0) <= 0.01,
         ),
     ],
@@ -157,8 +157,8 @@ check_mig = Exercise(
     name="mig",
     fresh=_table_and_factors,
     referee=_mig_by_numpy,
-    remember="the lead of the best unit over the second, as a share of what there is "
-    "to know, averaged over the factors that vary.",
+    remember="the lead of the best dimension over the second, as a share of what there "
+    "is to know, averaged over the factors that vary.",
     wrongs=[
         Wrong(
             "log k is the entropy of k values that are *equally likely*. Count how "
@@ -185,7 +185,7 @@ check_mig = Exercise(
             ).mean(),
         ),
         Wrong(
-            "You compare the best unit with the *mean* of the others. The gap is to "
+            "You compare the best one with the *mean* of the others. The gap is to "
             "the runner-up.",
             _varying(
                 lambda table, H: (
@@ -194,12 +194,12 @@ check_mig = Exercise(
             ),
         ),
         Wrong(
-            "That is how much the best unit knows. A second unit may know as much; "
+            "That is how much the best dimension knows. A second may know as much; "
             "what does the *gap* subtract?",
             _varying(lambda table, H: table.amax(1) / H),
         ),
         Wrong(
-            "You divide by the best unit's information. The share is of all there is "
+            "You divide by what the best one knows. The share is of all there is "
             "to know, the entropy.",
             _varying(lambda table, H: _lead(table) / table.amax(1)),
         ),
@@ -208,8 +208,8 @@ check_mig = Exercise(
             _varying(lambda table, H: _lead(table) / H * math.log(2)),
         ),
         Wrong(
-            "For each unit you compare two *factors*. Which dimension of the table has "
-            "the units?",
+            "For each dimension you compare two *factors*. Which axis of the table has "
+            "the factors?",
             _varying(
                 lambda table, H: (
                     (_best_two(table, 0)[0] - _best_two(table, 0)[1])
