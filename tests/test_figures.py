@@ -315,6 +315,36 @@ def test_aggregate_and_prior_share_a_scale_and_the_ratio_is_right_within_reach()
     assert max(fig.get_size_inches() * 100) <= 1050
 
 
+def test_walk_over_seams_shows_the_walk_and_its_images_in_order():
+    axis = np.linspace(-4, 4, 81)
+    prior = np.exp(-(axis**2 + axis[:, None] ** 2) / 2)
+    walk = np.stack([np.linspace(-2, 2, 5), np.zeros(5)], 1)
+    images = np.linspace(0, 1, 5)[:, None, None, None] * np.ones((1, 28, 28))
+    captions = [f"{i}" for i in range(5)]
+    fig = figures.walk_over_seams(
+        axis, 2 * prior, prior, walk, images, captions, numerals=[[1.0, 2], [2, 1]]
+    )
+    plane, below = fig.axes[0], [ax for ax in fig.axes if ax.get_title() in captions]
+    np.testing.assert_allclose(plane.lines[0].get_xydata(), walk)
+    assert np.nanmax(plane.images[0].get_array()) == pytest.approx(1)  # log₂ 2
+    assert [text.get_text() for text in plane.texts] == ["0", "2", "4", "0", "1"]
+    assert plane.texts[-1].get_position() == (2, 1)  # nothing else is near
+    assert [ax.get_title() for ax in below] == captions
+    assert [ax.images[0].get_array().mean() for ax in below] == pytest.approx(
+        [0, 0.25, 0.5, 0.75, 1]
+    )
+
+
+def test_outline_mass_of_a_gaussian_is_at_one_and_two_standard_deviations():
+    axis = np.linspace(-4, 4, 41)  # steps of 0.2, as coarse as in the lesson
+    log_density = -(axis**2 + (axis[:, None] / 0.5) ** 2) / 2 - 700  # exp would be 0
+    _fig, ax = plt.subplots()
+    figures.outline_mass(ax, axis, log_density)
+    (rings,) = ax.collections
+    widest = [path.vertices.max(0) for path in rings.get_paths()]  # the outer one first
+    np.testing.assert_allclose(widest, [[2, 1], [1, 0.5]], atol=0.02)
+
+
 # ── how good is it? (notebooks 07 and 07b) ──────────────────────────────────────────
 
 
@@ -452,12 +482,28 @@ def test_maps_share_a_scale_of_shades_and_show_rows_upwards():
     assert (left.get_title(), right.get_title()) == ("suspect", "cured")
     for ax in (left, right):
         (image,) = ax.images
-        assert image.get_extent() == [-2, 2, -2, 2]
+        assert tuple(image.get_extent()) == (-2, 2, -2, 2)
         assert image.origin == "lower"
         assert image.get_clim() == (0, 2)
         assert to_hex(image.cmap(1.0)) == plots.COLORS["prior"]
         np.testing.assert_array_equal(ax.lines[0].get_xydata(), points)
         assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
+
+
+def test_a_surplus_is_red_and_white_where_there_is_none():
+    surplus = np.zeros((5, 5))
+    surplus[4, 0], surplus[0, 4] = 1.0, -2.0
+    points = np.array([[-1.0, 1.0], [0.5, 0.0]])
+    fig = figures.surplus_map(surplus, points, reach=2, title="t")
+    ax, _ = fig.axes  # the last is the scale
+    (image,) = ax.images
+    assert (image.origin, image.get_clim()) == ("lower", (-2, 2))
+    red, _, blue, _ = image.to_rgba(2.0)
+    assert red > 0.3 > blue
+    np.testing.assert_allclose(image.to_rgba(0.0), 1, atol=0.05)
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), points)
+    assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
+    assert ax.get_title() == "t"
 
 
 def test_a_table_of_verdicts_marks_each_and_leaves_the_rest_empty():

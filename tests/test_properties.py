@@ -878,10 +878,9 @@ def test_the_worst_cell_is_judged_as_if_ten_were_expected_at_least():
 CLOUD = normal(400, 2).double() @ torch.tensor([[1.0, 0.5], [0.0, 2.0]]).double()
 
 
-def explain(draws, points=CLOUD, mass=1.0):
-    masses = torch.full((len(points),), mass / len(points)).double()
-    corners = torch.full((2,), -20.0).double(), torch.full((2,), 20.0).double()
-    return properties._explain_draws(draws, points, masses, *corners)
+def explain(draws, points=CLOUD):
+    masses = torch.full((len(points),), 1 / len(points)).double()
+    return properties._explain_moments(draws, points, masses)
 
 
 def test_the_moment_that_differs_most_is_named_with_both_values():
@@ -891,7 +890,7 @@ def test_the_moment_that_differs_most_is_named_with_both_values():
     assert explain(CLOUD + shift * scale).startswith(text)
     assert explain(CLOUD - shift * scale).startswith("mean of z_2")
     narrow = (CLOUD - mean) * torch.tensor([0.5, 1.0]) + mean
-    text = f"standard deviation of z_1 {scale[0] / 2:.2f}, expected {scale[0]:.2f}: σ²"
+    text = f"standard deviation of z_1 {scale[0] / 2:.2f}, expected {scale[0]:.2f}: a"
     assert explain(narrow).startswith(text)
     wide = (CLOUD - mean) * torch.tensor([1.1, 1.3]) + mean
     assert explain(wide).startswith("standard deviation of z_2")
@@ -909,21 +908,73 @@ def test_a_moment_is_named_only_where_it_is_clearly_off():
     assert explain(CLOUD + 0.031 * scale).startswith("mean of")
 
 
-def test_a_density_that_does_not_fit_its_box_is_named_first():
-    assert explain(CLOUD, mass=1.029).startswith("mean, standard deviation and")
-    text = "over the box exp(log_prob) integrates to 1.03, and 100% of the samples"
-    assert explain(CLOUD, mass=1.031).startswith(text)
-    assert explain(CLOUD, mass=0.96).endswith("in it: does check_density hold?")
-    assert explain(CLOUD, mass=math.nan).endswith("does check_density hold?")
-    strays = CLOUD.clone()
-    strays[:40, 0] = 21.0
-    strays[40:80, 1] = -21.0
-    assert "integrates to 1, and 80% of the samples are in it" in explain(strays)
-    corner = CLOUD.clone()
-    corner[:40] = torch.tensor([-20.0, 20.0]).double()  # its sides belong to the box
-    assert "does check_density hold" not in explain(corner)
-    assert "another shape" not in explain(strays, mass=0.8)  # cut, so others remain
-    assert "does check_density hold" not in explain(strays, mass=0.8)
+@pytest.mark.parametrize(
+    ("found", "expected", "square"),
+    [
+        (0.25, 0.5, True),
+        (0.5, 0.25, True),  # the density has it wrong, or both are swapped
+        (4.1, 2.0, True),
+        (4.2, 2.0, False),
+        (0.26, 0.5, False),
+        (1.05, 1.0, False),  # where σ is 1, σ² is no explanation
+        (0.5, 1.0, False),
+        (0.0, 1.0, False),
+        (math.nan, 1.0, False),
+    ],
+)
+def test_a_square_is_named_only_where_it_is_one(found, expected, square):
+    assert properties._is_square(found, expected) is square
+
+
+@pytest.mark.parametrize(
+    ("sigma", "factor", "hint"),
+    [
+        (0.5, 0.5, "standard deviation of z_1 0.25, expected 0.50: σ² for σ, or a ½"),
+        (0.5, 1.1, "standard deviation of z_1 0.55, expected 0.50: a factor too much"),
+        (1.0, 1.05, "standard deviation of z_1 1.05, expected 1.00: a factor too much"),
+    ],
+)
+def test_a_wrong_scale_is_explained_by_its_size(sigma, factor, hint):
+    def sample(n, generator):
+        return factor * sigma * torch.randn(n, 1, generator=generator)
+
+    verdict = check_sampler(
+        sample, lambda z: Normal(0, sigma).log_prob(z).sum(1), -6 * sigma, 6 * sigma
+    )
+    assert f"; {hint}" in verdict.found
+
+
+@pytest.mark.parametrize("share", [0.5, 0.98, 1.0])
+def test_a_density_that_does_not_fit_its_box_is_named_first(share):
+    assert properties._explain_mass(share - 0.029, share) == ""
+    assert properties._explain_mass(share + 0.029, share) == ""
+    for mass in (share - 0.031, share + 0.031, math.nan):
+        text = f"an integral of {mass:.3g} over the box, and {share:.0%} of the samples"
+        text += " in it: does check_density hold?"
+        assert properties._explain_mass(mass, share) == text
+
+
+def test_the_sides_of_the_box_belong_to_it():
+    def corners(n, generator):
+        z = 0.5 + torch.arange(8) % 4  # the middles of four cells
+        z[0], z[4] = 0.0, 4.0
+        return z.repeat(n // 8).view(n, 1)
+
+    verdict = check_sampler(corners, lambda z: z[:, 0] * 0 - math.log(4), 0, 4)
+    assert "over the box" not in verdict.found
+
+
+@pytest.mark.parametrize("off", [-1.84, -0.69, 0.24, 1.84])
+def test_where_the_density_is_none_no_place_is_blamed(off):
+    """Off by a constant: an integral of 0.16, ½, 1.27 or 6.3; the sampler is right."""
+    verdict = check_sampler(
+        draw_standard_normal, lambda z: standard_normal(z) + off, *BOX
+    )
+    assert not verdict
+    assert verdict.found == (
+        f"an integral of {math.exp(off):.3g} over the box, and 100% of the samples in"
+        " it: does check_density hold?"
+    )
 
 
 def test_moments_are_those_of_numpy():
@@ -952,7 +1003,7 @@ def test_the_image_and_the_k_where_a_bound_is_surely_too_high_are_named():
         return LOG_PX - 0.6 + bump
 
     verdict = check_bound(bound, LOG_PX, (1, 4), n_runs=100)
-    text = "0.4 ± 0 nats above log p(x) at K = 4, most on image 7; a term lost, a mean"
+    text = "0.4 ± 0 nats above log p(x) at K = 4, most on image 7; a term lost or"
     assert verdict.found.startswith(text)
     assert "fall" not in verdict.found  # 0.1 is within the errors
     assert verdict.value == pytest.approx(0.5)
@@ -1004,6 +1055,22 @@ def test_a_mean_is_explained_by_how_far_it_is_off(got, due, hint):
     assert properties._explain_mean(got, due) == hint
 
 
+@pytest.mark.parametrize(
+    ("got", "due", "hint"),
+    [
+        (0.003, 1, "rows taken for columns?"),
+        (0.19, 1, "rows taken for columns?"),
+        (0.21, 1, "another normalization?"),
+        (1.4, 1, "another normalization?"),
+        (0.3, 0, "the level of a useless code not subtracted?"),
+        (math.nan, 1, "0/0, or a log of a negative number?"),
+        (math.nan, 0, "0/0, or a log of a negative number?"),
+    ],
+)
+def test_a_metric_is_explained_by_what_it_gives(got, due, hint):
+    assert properties._explain_metric(got, due) == hint
+
+
 def test_all_wrong_numbers_are_counted_and_the_worst_is_named():
     known = {
         "good": (PERFECT, 1.0),
@@ -1011,7 +1078,7 @@ def test_all_wrong_numbers_are_counted_and_the_worst_is_named():
         "bad": (PERFECT, 0.9),
     }
     verdict = check_metric(lambda codes, factors: 1.0, FACTORS, known)
-    text = "1 on the worse code, expected 0.7, 2 of 3 wrong; rows taken for columns?"
+    text = "1 on the worse code, expected 0.7, 2 of 3 wrong; another normalization?"
     assert verdict.found == text
     assert verdict.value == pytest.approx(0.3)
     verdict = check_mean(mean_of_means, ROWS)

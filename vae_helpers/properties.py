@@ -104,7 +104,8 @@ def check_sampler(
     n_cells: along each axis. The draws in each cell, and outside the box, are compared
         with its probability by quadrature; cells that expect fewer than 10 are pooled.
     false_alarms: how often, over seeds, a right sampler may be blamed.
-    In words: the worst cell by its middle, and which moment of the draws is off most.
+    In words: the worst cell by its middle, and which moment of the draws is off most;
+        or that the density's integral and the share of draws in the box differ.
 
     Cannot see: differences within a cell, or smaller than about 1/√n_samples.
     Raises `ValueError` for a bad box, wrong shapes, and cells too coarse to tell.
@@ -124,14 +125,17 @@ def check_sampler(
     outside = (n_samples - expected.sum()).clamp(min=0).view(1)
     counts = _count_draws(draws, low, high, n_cells)
     expected = torch.cat([expected, outside])
-    where = _find_worst(counts, expected, low, high, n_cells)
-    hint = _explain_draws(draws, points, masses, low, high)
+    inside = draws[((draws >= low) & (draws <= high)).all(1)]
+    found = _explain_mass(masses.sum().item(), len(inside) / n_samples)
+    if not found:  # else the density is none, and no place is to blame
+        found = _find_worst(counts, expected, low, high, n_cells)
+        found += f"; {_explain_moments(inside, points, masses)}"
     counts, expected = _pool_small(counts, expected)
     terms = (counts - expected).square() / expected
     p_value = float(stats.chi2.sf(terms.sum().item(), df=len(terms) - 1))
     holds = p_value >= false_alarms  # not where it is NaN
     claim = "the sampler draws from exp(log_prob)"
-    return Verdict(holds, claim, f"{where}; {hint}", p_value)
+    return Verdict(holds, claim, found, p_value)
 
 
 @torch.no_grad()
@@ -173,8 +177,8 @@ def check_bound(
     if (above > tolerance).any():
         found += [
             f"{gap[k]:.3g} ± {error[k]:.1g} nats above log p(x) at K = {sizes[k]}, most"
-            f" on image {int(gaps[k].mean(0).argmax())}; a term lost, a mean for a sum,"
-            " or z not from q?"
+            f" on image {int(gaps[k].mean(0).argmax())}; a term lost or added, a mean"
+            " for a sum, z not from q, or weights that are not 1/K?"
         ]
     if (falls > tolerance).any():
         found += [
@@ -209,7 +213,7 @@ def check_metric(
         for name, (codes, expected) in known.items()
     }
     claim = "the metric gives its known values"
-    return _compare(claim, pairs, tolerance, lambda got, due: "rows taken for columns?")
+    return _compare(claim, pairs, tolerance, _explain_metric)
 
 
 @torch.no_grad()
@@ -325,17 +329,18 @@ def _explain_integral(integral: float, at_edge: bool) -> str:
     return "a term subtracted too often, or a factor lost?"
 
 
-def _explain_draws(
-    draws: Tensor, points: Tensor, masses: Tensor, low: Tensor, high: Tensor
-) -> str:
+def _explain_mass(integral: float, share: float) -> str:
+    """What to ask first where the box has this mass and share of draws; or nothing."""
+    if abs(integral - share) <= _CLEAR:
+        return ""
+    return (
+        f"an integral of {integral:.3g} over the box, and {share:.0%} of the samples in"
+        " it: does check_density hold?"
+    )
+
+
+def _explain_moments(inside: Tensor, points: Tensor, masses: Tensor) -> str:
     """The moment in which draws and density differ most, within the box."""
-    inside = draws[((draws >= low) & (draws <= high)).all(1)]
-    share, total = len(inside) / len(draws), masses.sum().item()
-    if not abs(total - share) <= _CLEAR:
-        return (
-            f"over the box exp(log_prob) integrates to {total:.3g}, and {share:.0%} of"
-            " the samples are in it: does check_density hold?"
-        )
     got, due = (
         _moments(inside, torch.ones(len(inside)).double()),
         _moments(points, masses),
@@ -350,13 +355,21 @@ def _explain_draws(
     if differ[name].abs().max() <= _CLEAR:
         return "mean, standard deviation and correlation agree: another shape?"
     i = int(differ[name].abs().argmax())
+    number, expected = got[name][i].item(), due[name][i].item()
     why = {
         "mean": "a sign or a shift?",
-        "standard deviation": "σ² for σ, or a ½ lost?",
+        "standard deviation": "a factor too much, or one lost?",
         "correlation": "dimensions that should, or should not, be independent?",
     }[name]
+    if name == "standard deviation" and _is_square(number, expected):
+        why = "σ² for σ, or a ½ lost?"
     of = "" if name == "correlation" else f" of z_{i + 1}"
-    return f"{name}{of} {got[name][i]:.2f}, expected {due[name][i]:.2f}: {why}"
+    return f"{name}{of} {number:.2f}, expected {expected:.2f}: {why}"
+
+
+def _is_square(a: float, b: float) -> bool:
+    """Is one standard deviation the square of the other, within `_CLEAR`?"""
+    return min(abs(a - b**2) / a, abs(b - a**2) / b) <= _CLEAR if a > 0 else False
 
 
 def _moments(points: Tensor, weights: Tensor) -> dict[str, Tensor]:
@@ -367,6 +380,19 @@ def _moments(points: Tensor, weights: Tensor) -> dict[str, Tensor]:
     deviation = covariance.diagonal().sqrt()
     correlation = (covariance[0, -1] / deviation[0] / deviation[-1]).view(1)
     return {"mean": mean, "standard deviation": deviation, "correlation": correlation}
+
+
+def _explain_metric(got: float, due: float) -> str:
+    """What may be wrong with a metric that gives `got` where `due` is known."""
+    if math.isnan(got):
+        return "0/0, or a log of a negative number?"
+    if due == 0:
+        return "the level of a useless code not subtracted?"
+    return (
+        "rows taken for columns?"
+        if abs(got) < abs(due) / 5
+        else "another normalization?"
+    )
 
 
 def _explain_mean(got: float, due: float) -> str:

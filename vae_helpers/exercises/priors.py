@@ -1,217 +1,171 @@
-"""The exercises of notebook 09 about priors: an unknown label, and a mixture."""
+"""Two exercises of notebook 08: the densities of a mixture and of a flow."""
 
 import math
 from collections.abc import Callable
 
 from vae_helpers.exercises.engine import Exercise, Inputs, Wrong, normal, uniform
 
-import numpy as np
 import torch
-from scipy.special import logsumexp
-from scipy.stats import norm
 from torch import Generator, Tensor
-from torch.distributions import Categorical, kl_divergence
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 
-def _without_label(generator: Generator) -> Inputs:
+def _hills(generator: Generator) -> Inputs:
+    """Three hills, samples near them, and one z that is far from all."""
+    means = 3 * normal(generator, 3, 2)
+    far = torch.tensor([[60.0, -60.0]]).to(means)
     return {
-        "elbos": -80 + 3 * normal(generator, 3, 4),
-        "logits": normal(generator, 3, 4),
+        "z": torch.cat([means + 0.5 * normal(generator, 3, 2), far]),
+        "means": means,
+        "sigmas": uniform(generator, 3, low=0.4, high=1.2),
+        "weights": uniform(generator, 3, low=0.1).log().softmax(0),
     }
 
 
-def _under_q(
-    values: Callable[[Tensor, Tensor], Tensor],
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The average under q(y|x) of something else, from the ELBOs and log q."""
-
-    def answer(elbos: Tensor, logits: Tensor) -> Tensor:
-        log_q = logits.log_softmax(1)
-        return (log_q.exp() * values(elbos, log_q)).sum(1)
-
-    return answer
+def _log_hills(z: Tensor, means: Tensor, sigmas: Tensor) -> Tensor:
+    """log N of each z under each hill, by dimension: (H, N, D)."""
+    return Normal(means[:, None], sigmas[:, None, None]).log_prob(z)
 
 
-_LOG_4 = math.log(4)
+def _mixed(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """From log N of each hill (H, N) and log weights (H, 1)."""
+    return lambda z, means, sigmas, weights: change(
+        _log_hills(z, means, sigmas).sum(2), weights.log()[:, None]
+    )
 
 
-def _unlabelled_by_torch(elbos: Tensor, logits: Tensor) -> Tensor:
-    q, prior = Categorical(logits=logits), Categorical(torch.ones_like(logits))
-    return (q.probs * elbos).sum(1) - kl_divergence(q, prior)
+def _mixture_by_torch(
+    z: Tensor, means: Tensor, sigmas: Tensor, weights: Tensor
+) -> Tensor:
+    hills = Independent(Normal(means, sigmas[:, None].expand_as(means)), 1)
+    return MixtureSameFamily(Categorical(weights), hills).log_prob(z)
 
 
-check_unlabelled_elbo = Exercise(
-    name="unlabelled_elbo",
-    fresh=_without_label,
-    referee=_unlabelled_by_torch,
-    gradients=("elbos", "logits"),
-    remember="an unknown label is one more latent variable: an average under q(y|x), "
-    "less the KL of q(y|x) to p(y).",
+check_mixture_log_p = Exercise(
+    name="mixture_log_p",
+    fresh=_hills,
+    referee=_mixture_by_torch,
+    remember="sum over the dimensions of each hill, add the log of its weight, and "
+    "only then logsumexp over the hills.",
     wrongs=[
         Wrong(
-            "Neither p(y) nor the entropy of q(y|x) is in it. For a latent y, which KL "
-            "belongs to the bound?",
-            _under_q(lambda elbos, log_q: elbos),
-        ),
-        Wrong(
-            "The entropy of q(y|x) is missing. Without it the classifier is paid for "
-            "being certain.",
-            _under_q(lambda elbos, log_q: elbos - _LOG_4),
-        ),
-        Wrong(
-            "log p(y) is missing: a label costs something, too.",
-            _under_q(lambda elbos, log_q: elbos - log_q),
-        ),
-        Wrong(
-            "The entropy has the wrong sign: what is −E_q[log q]?",
-            _under_q(lambda elbos, log_q: elbos - _LOG_4 + log_q),
-        ),
-        Wrong(
-            "log p(y) has the wrong sign. Is log (1/C) above or below zero?",
-            _under_q(lambda elbos, log_q: elbos + _LOG_4 - log_q),
-        ),
-        Wrong(
-            "That is the best bound that *any* q(y|x) could give. The classifier has "
-            "disappeared from it. (A fine bound, where one can afford all classes.)",
-            lambda elbos, logits: (elbos - _LOG_4).logsumexp(1) + 0 * logits.sum(1),
-        ),
-        Wrong(
-            "You take the classifier's first choice only. Which average is E_q(y|x)?",
-            lambda elbos, logits: (
-                elbos.gather(1, logits.argmax(1, keepdim=True))[:, 0]
-                - _LOG_4
-                + 0 * logits.sum(1)
+            "Each dimension chooses a hill for itself. Who has to be asked first: the "
+            "dimensions of one hill, or the hills of one dimension?",
+            lambda z, means, sigmas, weights: (
+                (_log_hills(z, means, sigmas) + weights.log()[:, None, None])
+                .logsumexp(0)
+                .sum(1)
             ),
         ),
         Wrong(
-            "You average over the classes alike. Which of them does q(y|x) believe in?",
-            lambda elbos, logits: elbos.mean(1) + 0 * logits.sum(1),
+            "All hills count equally. Where do the weights go?",
+            _mixed(lambda hills, log_w: hills.logsumexp(0) - math.log(len(hills))),
         ),
         Wrong(
-            "Logits are not log q(y|x) yet. What makes them sum to one?",
-            lambda elbos, logits: (logits.softmax(1) * (elbos - _LOG_4 - logits)).sum(
-                1
-            ),
+            "You add the hills without weights, so the density integrates to three.",
+            _mixed(lambda hills, _: hills.logsumexp(0)),
         ),
         Wrong(
-            "The number is right, but no gradient reaches the classifier. What cuts "
-            "its path?",
-            lambda elbos, logits: (
-                _unlabelled_by_torch(elbos, logits.detach()) + 0 * logits.sum(1)
-            ),
+            "You add the weight to a *log*-density. What does a factor become there?",
+            _mixed(lambda hills, log_w: (hills + log_w.exp()).logsumexp(0)),
+        ),
+        Wrong(
+            "You multiply a *log*-density by the weight. What does a factor become "
+            "there?",
+            _mixed(lambda hills, log_w: (hills * log_w.exp()).logsumexp(0)),
+        ),
+        Wrong(
+            "You average log-densities. A mixture averages densities.",
+            _mixed(lambda hills, log_w: (hills * log_w.exp()).sum(0)),
+        ),
+        Wrong(
+            "You take the most probable hill only. The others contribute, too.",
+            _mixed(lambda hills, log_w: (hills + log_w).max(0).values),
+        ),
+        Wrong(
+            "For a z far from all hills every density is 0 on a computer, and log 0 is "
+            "−∞. Which function avoids it?",
+            _mixed(lambda hills, log_w: (hills + log_w).exp().sum(0).log()),
         ),
     ],
 )
 
 
-def _mixture(generator: Generator) -> Inputs:
-    """Three Gaussians on the plane; the first z is far away from all of them."""
-    z = 2 * normal(generator, 5, 2)
-    z[0] += 80
-    weights = uniform(generator, 3, low=0.1, high=1.0)
+def _coupling_inputs(generator: Generator) -> Inputs:
     return {
-        "z": z,
-        "weights": weights / weights.sum(),
-        "means": 2 * normal(generator, 3, 2),
-        "sigmas": uniform(generator, 3, 2, low=0.4, high=1.6),
+        "z": normal(generator, 4, 3),
+        "a": normal(generator, 4, 2),
+        "b": normal(generator, 4, 2),
     }
 
 
-def _log_parts(z: Tensor, means: Tensor, sigmas: Tensor) -> Tensor:
-    """log N of each dimension under each component: (B, K, D)."""
-    eps = (z[:, None] - means) / sigmas
-    return -0.5 * (eps**2 + math.log(2 * math.pi)) - sigmas.log()
+def _coupled(
+    u_rest: Tensor, z: Tensor, log_det: Tensor, constant: float = 2 * math.pi
+) -> Tensor:
+    u = torch.cat([z[:, :1], u_rest], 1)
+    return -0.5 * (u**2 + math.log(constant)).sum(1) + log_det
 
 
-def _mixed(change: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """log p(z) from something else in the place of log N, (B, K)."""
-    return lambda z, weights, means, sigmas: (
-        change(z, means, sigmas) + weights.log()
-    ).logsumexp(1)
+def _with_log_det(change: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The right u, and another log-determinant."""
+    return lambda z, a, b: _coupled((z[:, 1:] - b) * a.exp(), z, change(a))
 
 
-def _mixture_by_scipy(
-    z: Tensor, weights: Tensor, means: Tensor, sigmas: Tensor
-) -> np.ndarray:
-    parts = norm.logpdf(z.numpy()[:, None], means.numpy(), sigmas.numpy())
-    return logsumexp(parts.sum(2), axis=1, b=weights.numpy())
+def _coupling_by_torch(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Given the first coordinate, the others are normal around b."""
+    rest = Normal(b, (-a).exp()).log_prob(z[:, 1:]).sum(1)
+    return Normal(0.0, 1.0).log_prob(z[:, 0]) + rest
 
 
-check_mixture_log_p = Exercise(
-    name="mixture_log_p",
-    fresh=_mixture,
-    referee=_mixture_by_scipy,
-    remember="sum the dimensions first, within each component; then mix the components "
-    "with a log-sum-exp of log weight + log N.",
+check_coupling_log_p = Exercise(
+    name="coupling_log_p",
+    fresh=_coupling_inputs,
+    referee=_coupling_by_torch,
+    remember="log N(u; 0, I), and once for each z the log-determinant Σ a: it adds up "
+    "over the stretched dimensions, and is added to nothing else.",
     wrongs=[
         Wrong(
-            "You average the *logarithms*. A mixture averages the densities; which of "
-            "the two comes first?",
-            lambda z, weights, means, sigmas: (
-                weights * _log_parts(z, means, sigmas).sum(2)
-            ).sum(1),
+            "The log-determinant is missing: your density does not integrate to one.",
+            _with_log_det(lambda a: 0 * a[:, 0]),
         ),
         Wrong(
-            "That multiplies one-dimensional mixtures, as in case 1 of 08: every "
-            "combination of the components' coordinates becomes a peak. What has to be "
-            "summed first?",
-            lambda z, weights, means, sigmas: (
-                (_log_parts(z, means, sigmas) + weights.log()[:, None])
-                .logsumexp(1)
-                .sum(1)
-            ),
+            "The log-determinant has the wrong sign. If a is positive, is a unit of "
+            "area in z larger or smaller in u?",
+            _with_log_det(lambda a: -a.sum(1)),
         ),
         Wrong(
-            "Far away every density is 0 on a computer, and log 0 = −∞. Which function "
-            "adds up exponentials without computing them?",
-            lambda z, weights, means, sigmas: (
-                (weights * _log_parts(z, means, sigmas).sum(2).exp()).sum(1).log()
-            ),
+            "You add the log-determinant once for each dimension. It belongs to the "
+            "whole z.",
+            _with_log_det(lambda a: 3 * a.sum(1)),
         ),
         Wrong(
-            "Your components all have weight 1. What does the density integrate to?",
-            lambda z, weights, means, sigmas: (
-                _log_parts(z, means, sigmas).sum(2).logsumexp(1)
-            ),
+            "You average the a. The determinant of a triangular matrix is the "
+            "*product* of its diagonal.",
+            _with_log_det(lambda a: a.mean(1)),
         ),
         Wrong(
-            "Your components have equal weights. Where are the given ones?",
-            lambda z, weights, means, sigmas: (
-                _log_parts(z, means, sigmas).sum(2).logsumexp(1) - math.log(3)
-            ),
+            "You add the stretches themselves. What is the log of their product?",
+            _with_log_det(lambda a: a.exp().sum(1)),
         ),
         Wrong(
-            "You add the weight to log N. What becomes of a factor under the log?",
-            lambda z, weights, means, sigmas: (
-                _log_parts(z, means, sigmas).sum(2) + weights
-            ).logsumexp(1),
+            "You add the determinant. What becomes of it in log p(z)?",
+            _with_log_det(lambda a: a.sum(1).exp()),
         ),
         Wrong(
-            "You use σ² where the standard deviation belongs.",
-            _mixed(lambda z, means, sigmas: _log_parts(z, means, sigmas**2).sum(2)),
+            "Your u is stretched the wrong way. Check the sign of a in u.",
+            lambda z, a, b: _coupled((z[:, 1:] - b) * (-a).exp(), z, a.sum(1)),
         ),
         Wrong(
-            "log σ is missing: a wide Gaussian is lower than a narrow one.",
-            _mixed(
-                lambda z, means, sigmas: (
-                    _log_parts(z, means, sigmas) + sigmas.log()
-                ).sum(2)
-            ),
+            "You stretch first and shift afterwards. Where is the bracket in u?",
+            lambda z, a, b: _coupled(z[:, 1:] * a.exp() - b, z, a.sum(1)),
+        ),
+        Wrong(
+            "The first coordinate is not stretched, but it has a density, too.",
+            lambda z, a, b: Normal(b, (-a).exp()).log_prob(z[:, 1:]).sum(1),
         ),
         Wrong(
             "½ log 2π is missing, once for each dimension.",
-            _mixed(
-                lambda z, means, sigmas: (
-                    _log_parts(z, means, sigmas) + 0.5 * math.log(2 * math.pi)
-                ).sum(2)
-            ),
-        ),
-        Wrong(
-            "You count the nearest component only. The others have some mass there, "
-            "too.",
-            lambda z, weights, means, sigmas: (
-                _log_parts(z, means, sigmas).sum(2) + weights.log()
-            ).amax(1),
+            lambda z, a, b: _coupled((z[:, 1:] - b) * a.exp(), z, a.sum(1), 1),
         ),
     ],
 )

@@ -42,8 +42,8 @@ class PosteriorExplorer(Explorer):
 
     `explorer.mu` and `explorer.sigma` read and set q: two numbers each, within what the
     grid resolves. `grid` holds log p(x|z) and log p(x). `encoder_q` is (mu, sigma) of
-    the encoder and `encoder_elbo` its ELBO, both exact. `best_q` has the highest ELBO
-    that the grid resolves.
+    the encoder and `encoder_elbo` its ELBO, by quadrature and without the grid, to
+    about 0.01 nats. `best_q` has the highest ELBO that the grid resolves.
     q starts as the encoder's. Where the grid does not resolve that, because the
     encoder's q lies outside the window or is too narrow or too wide for it, q starts as
     the best one, and a note says so. `to_html(path)` writes a page that works without

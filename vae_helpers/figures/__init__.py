@@ -11,6 +11,7 @@ from vae_helpers.figures.beta import (
 from vae_helpers.figures.bugs import (
     bounds_over_k,
     maps_with_samples,
+    surplus_map,
     verdict_table,
     versions,
 )
@@ -32,6 +33,8 @@ from vae_helpers.figures.elbo import (
 )
 from vae_helpers.figures.manifolds import (
     aggregate_and_prior,
+    outline_mass,
+    walk_over_seams,
 )
 from vae_helpers.figures.own_data import class_rows
 from vae_helpers.figures.quality import (
@@ -71,6 +74,7 @@ __all__ = [
     "medians",
     "nll_by_passes_and_minutes",
     "noise_and_cloud",
+    "outline_mass",
     "paths_and_pushes",
     "planes",
     "posterior_and_stack",
@@ -81,11 +85,13 @@ __all__ = [
     "seeds_by_beta",
     "stacked_loss",
     "stated_and_missed",
+    "surplus_map",
     "target_and_bars",
     "turned_gaps",
     "two_climbs",
     "two_gaps",
     "verdict_table",
     "versions",
+    "walk_over_seams",
     "within_radius",
 ]

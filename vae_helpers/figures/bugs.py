@@ -11,8 +11,10 @@ from vae_helpers.plots import (
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
 
@@ -28,16 +30,41 @@ def maps_with_samples(
     """
     fig, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 4.4))
     top = max(to_numpy(density).max() for density, _ in panels.values())
-    around = [-reach, reach, -reach, reach]
     shade = LinearSegmentedColormap.from_list("one", ["white", COLORS[quantity]])
     for ax, (title, (density, samples)) in zip(axes, panels.items(), strict=True):
         shades = {"cmap": shade, "norm": PowerNorm(0.5, vmin=0, vmax=top)}
-        image = ax.imshow(to_numpy(density), origin="lower", extent=around, **shades)
-        ax.plot(*to_numpy(samples).T, "x", color="black", markersize=4, alpha=0.5)
-        ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
-        ax.set(xlim=around[:2], ylim=around[2:])
+        image = _add_map(ax, density, samples, reach, **shades)
+        ax.set_title(title)
     fig.colorbar(image, ax=list(axes), label="density", shrink=0.8)
     return fig
+
+
+def surplus_map(
+    surplus: ArrayLike, samples: ArrayLike, *, reach: float, title: str
+) -> Figure:
+    """By how much a log-density is too high on a plane, with samples as crosses.
+
+    surplus: (n, n) in nats, laid out as in `maps_with_samples`; red where above zero,
+    blue where below. samples: (N, 2).
+    """
+    fig, ax = plt.subplots(figsize=(5.6, 4.4))
+    top = np.abs(to_numpy(surplus)).max()
+    shades = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, "alpha": 0.6}
+    image = _add_map(ax, surplus, samples, reach, **shades)
+    ax.set_title(title)
+    fig.colorbar(image, ax=ax, label="too high by [nats]", shrink=0.8)
+    return fig
+
+
+def _add_map(
+    ax: Axes, values: ArrayLike, samples: ArrayLike, reach: float, **shades: object
+) -> AxesImage:
+    """Shades of values (n, n) on the latent plane, and crosses at the samples."""
+    around = (-reach, reach) * 2
+    image = ax.imshow(to_numpy(values), origin="lower", extent=around, **shades)
+    ax.plot(*to_numpy(samples).T, "x", color="black", markersize=4, alpha=0.5)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$", xlim=around[:2], ylim=around[2:])
+    return image
 
 
 def verdict_table(
