@@ -139,7 +139,10 @@ def log_evidence_importance(
     No central limit theorem stands behind that error where E_q[w²] is infinite. So it
     is for a Bernoulli decoder with tanh or ReLU layers as soon as q has one σ² < ½: far
     out, p(x|z) falls no faster than exp(−a|z|), while p(z)²/q(z|x) grows like
-    exp((1/(2σ²) − 1) z²). Samples of the prior have no such trouble: there w ≤ 1.
+    exp((1/(2σ²) − 1) z²). With samples of the prior, w = p(x|z) is at most 1 for
+    Bernoulli pixels and E[w²] is finite. But the theorem then needs n_samples far above
+    E[w²]/p(x)², which may be millions for a posterior far out: with fewer samples the
+    estimate misses by more than its error too.
 
     Memory does not grow with n_samples. Source: Burda et al. (2016), eq. (8);
     notebook 07.

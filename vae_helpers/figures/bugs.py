@@ -32,8 +32,8 @@ def maps_with_samples(
     top = max(to_numpy(density).max() for density, _ in panels.values())
     shade = LinearSegmentedColormap.from_list("one", ["white", COLORS[quantity]])
     for ax, (title, (density, samples)) in zip(axes, panels.items(), strict=True):
-        shades = {"cmap": shade, "norm": PowerNorm(0.5, vmin=0, vmax=top)}
-        image = _add_map(ax, density, samples, reach, **shades)
+        image = _add_map(ax, density, samples, reach)
+        image.set(cmap=shade, norm=PowerNorm(0.5, vmin=0, vmax=top))
         ax.set_title(title)
     fig.colorbar(image, ax=list(axes), label="density", shrink=0.8)
     return fig
@@ -49,19 +49,19 @@ def surplus_map(
     """
     fig, ax = plt.subplots(figsize=(5.6, 4.4))
     top = np.abs(to_numpy(surplus)).max()
-    shades = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, "alpha": 0.6}
-    image = _add_map(ax, surplus, samples, reach, **shades)
+    image = _add_map(ax, surplus, samples, reach)
+    image.set(cmap="RdBu_r", clim=(-top, top), alpha=0.6)
     ax.set_title(title)
     fig.colorbar(image, ax=ax, label="too high by [nats]", shrink=0.8)
     return fig
 
 
 def _add_map(
-    ax: Axes, values: ArrayLike, samples: ArrayLike, reach: float, **shades: object
+    ax: Axes, values: ArrayLike, samples: ArrayLike, reach: float
 ) -> AxesImage:
     """Shades of values (n, n) on the latent plane, and crosses at the samples."""
     around = (-reach, reach) * 2
-    image = ax.imshow(to_numpy(values), origin="lower", extent=around, **shades)
+    image = ax.imshow(to_numpy(values), origin="lower", extent=around)
     ax.plot(*to_numpy(samples).T, "x", color="black", markersize=4, alpha=0.5)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", xlim=around[:2], ylim=around[2:])
     return image

@@ -1,6 +1,7 @@
 """Figures of notebook 06: the plane of codes as a whole, the prior, and posteriors."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from vae_helpers.plots import (
     COLORS,
@@ -74,21 +75,28 @@ def walk_over_seams(
     fig = plt.figure(figsize=(8.2, 6.0))
     grid = fig.add_gridspec(2, len(walk), height_ratios=[7, 1])
     plane = fig.add_subplot(grid[0, :])
-    parts = (to_numpy(part) for part in (axis, aggregate, prior))
-    shades = _draw_ratio(plane, *parts, reach)
+    axis, aggregate, prior = (to_numpy(part) for part in (axis, aggregate, prior))
+    shades = _draw_ratio(plane, axis, aggregate, prior, reach)
     plane.set_ylabel("$z_2$")
     bar = fig.colorbar(shades, ax=plane, shrink=0.8, ticks=range(-2, 3))
     bar.ax.set_yticklabels(["≤ 1/4", "1/2", "1", "2", "≥ 4"])
     plane.plot(*walk.T, "o-", color="black", ms=4, mec="white", mew=0.6)
     frame = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
     for i in (0, len(walk) // 2, -1):
-        beside = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
-        plane.annotate(captions[i], walk[i], **beside, bbox=frame, fontsize=9)
+        plane.annotate(
+            captions[i],
+            walk[i],
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            bbox=frame,
+            fontsize=9,
+        )
     taken = np.concatenate([walk, walk[[0, len(walk) // 2, -1]] + [0, 0.3]])
     places = spread_apart(numerals, 0.45, clear_of=taken, berth=0.4)
     for number, place in enumerate(places):
-        look = {"ha": "center", "va": "center", "fontweight": "bold", "fontsize": 10}
-        plane.text(*place, str(number), **look, bbox={**frame, "boxstyle": "circle"})
+        text = plane.text(place[0], place[1], str(number), ha="center", va="center")
+        text.set(fontweight="bold", fontsize=10, bbox={**frame, "boxstyle": "circle"})
     for i, image in enumerate(as_images(images)):
         ax = fig.add_subplot(grid[1, i])
         show_image(ax, image)
@@ -132,7 +140,7 @@ def _draw_ratio(
     log_ratio = np.log2(np.maximum(aggregate, 1e-300) / prior)
     log_ratio[np.hypot(axis, axis[:, None]) > reach] = np.nan
     extent = (axis[0] - half, axis[-1] + half) * 2
-    look = {"cmap": "RdBu", "vmin": -2, "vmax": 2, "origin": "lower"}
+    look: dict[str, Any] = {"cmap": "RdBu", "vmin": -2, "vmax": 2, "origin": "lower"}
     shades = ax.imshow(log_ratio, extent=extent, **look)
     ax.set_title("aggregate / prior")
     _mark_reach(ax, reach)

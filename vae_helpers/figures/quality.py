@@ -99,7 +99,7 @@ def images_and_posteriors(
 
     log_joints: (k, n, n), log p(x, z) on the square grid axis × axis, row j is z₂.
     q: mu and sigma (k, 2), outlined at one and two standard deviations.
-    samples: (m, k, 2), samples of q, drawn as dots.
+    samples: (m, k, 2), samples of q, drawn as dots below the outlines.
     """
     k, (mu, sigma) = len(titles), map(to_numpy, q)
     fig, axes = plt.subplots(2, k, figsize=(3.2 * k, 4.7), height_ratios=[1, 3])
@@ -109,7 +109,8 @@ def images_and_posteriors(
         top.set_title(title)
         posterior_map(log_joint, axis, axis, mu=mu[i], sigma=sigma[i], ax=plane)
         if samples is not None:
-            plane.plot(*to_numpy(samples)[:, i].T, ".", ms=2, color=COLORS["q"])
+            dots = to_numpy(samples)[:, i].T
+            plane.plot(*dots, ".", ms=2, color=COLORS["q"], zorder=0.5)
     return fig
 
 
@@ -134,7 +135,7 @@ def within_radius(
         ax.set(xlabel="within so many standard deviations of μ", xlim=(0, None))
     words = "5,000 samples\nreach this far"
     axes[0].text(reach + 0.3, 0.5, words, color=COLORS["q"])
-    axes[0].set(ylabel="share of p(x)", title="p(x) is complete, but not within reach")
+    axes[0].set(ylabel="share of p(x)", title="p(x): one image within reach, one not")
     axes[1].set(ylabel="log of E[w²] / p(x)² [nats]", title="E[w²] grows without limit")
     axes[1].legend(loc="lower right")
     return fig
@@ -203,15 +204,14 @@ def score_and_ratio(
 ) -> Figure:
     """Two histograms: a model's scores by kind of image, and log-ratios to another's.
 
-    Both: kind → (n,) in nats. What lies beyond the axes is counted at their edge.
+    Both: kind → (n,) in nats.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.6))
     for ax, values in zip(axes, (scores, ratios), strict=True):
         both = np.concatenate([to_numpy(some) for some in values.values()])
-        low, high = np.quantile(both, [0.01, 0.99])
-        bins = np.linspace(low, high, 41)
+        bins = np.linspace(both.min(), both.max(), 61)
         for (kind, some), color in zip(values.items(), CLASS_COLORS, strict=False):
-            counts, _ = np.histogram(to_numpy(some).clip(low, high), bins)
+            counts, _ = np.histogram(to_numpy(some), bins)
             share = counts / counts.sum()
             ax.stairs(share, bins, fill=True, alpha=0.25, color=color)
             ax.stairs(share, bins, lw=1.5, color=color, label=kind)
