@@ -20,6 +20,7 @@ from vae_helpers.exercises.codes import (
     check_pca,
 )
 from vae_helpers.exercises.comparisons import check_auc, check_paired_gain
+from vae_helpers.exercises.directions import check_pure_direction, check_slerp
 from vae_helpers.exercises.elbo import (
     check_coin_kl,
     check_elbo_on_table,
@@ -34,7 +35,11 @@ from vae_helpers.exercises.evidence import (
 )
 from vae_helpers.exercises.gradients import check_best_baseline, check_relaxed_sample
 from vae_helpers.exercises.likelihoods import check_gaussian_log_p, check_log_integral
+from vae_helpers.exercises.own_data import check_poisson_log_p, check_split
+from vae_helpers.exercises.own_models import check_mixture_sample, check_unlabelled_elbo
+from vae_helpers.exercises.plane import check_grid_gap, check_round_sheet
 from vae_helpers.exercises.priors import check_coupling_log_p, check_mixture_log_p
+from vae_helpers.exercises.rates import check_spend_rate, check_target_rate
 from vae_helpers.exercises.reparameterization import (
     check_full_log_q,
     check_logistic_sample,
@@ -47,6 +52,7 @@ from vae_helpers.exercises.start import (
     check_log_sum_exp,
     check_typical_p,
 )
+from vae_helpers.exercises.units import check_active_units, check_mig
 from vae_helpers.exercises.vae import check_elbo_terms, check_three_rows
 from vae_helpers.exercises.vae_codes import check_code_covariance, check_inpainting
 
@@ -54,6 +60,7 @@ __all__ = [
     "EXERCISES",
     "Exercise",
     "Reply",
+    "check_active_units",
     "check_auc",
     "check_best_baseline",
     "check_class_posterior",
@@ -67,6 +74,7 @@ __all__ = [
     "check_full_log_q",
     "check_gaussian_kl",
     "check_gaussian_log_p",
+    "check_grid_gap",
     "check_inpainting",
     "check_integral",
     "check_iwae_bound",
@@ -75,18 +83,28 @@ __all__ = [
     "check_log_p_from_logits",
     "check_log_sum_exp",
     "check_logistic_sample",
+    "check_mig",
     "check_mixed_log_w",
     "check_mixture_log_p",
+    "check_mixture_sample",
     "check_nearest_vote",
     "check_paired_gain",
     "check_pca",
+    "check_poisson_log_p",
     "check_pooled",
     "check_posterior",
+    "check_pure_direction",
     "check_relaxed_sample",
     "check_reparameterize",
+    "check_round_sheet",
     "check_score_loss",
+    "check_slerp",
+    "check_spend_rate",
+    "check_split",
+    "check_target_rate",
     "check_three_rows",
     "check_typical_p",
+    "check_unlabelled_elbo",
 ]
 
 EXERCISES = {
@@ -116,6 +134,14 @@ EXERCISES = {
         check_inpainting,
         check_gaussian_log_p,
         check_log_integral,
+        check_target_rate,
+        check_active_units,
+        check_spend_rate,
+        check_mig,
+        check_round_sheet,
+        check_slerp,
+        check_grid_gap,
+        check_pure_direction,
         check_iwae_bound,
         check_log_error,
         check_mixed_log_w,
@@ -125,5 +151,9 @@ EXERCISES = {
         check_mixture_log_p,
         check_coupling_log_p,
         check_pooled,
+        check_split,
+        check_poisson_log_p,
+        check_unlabelled_elbo,
+        check_mixture_sample,
     )
 }
