@@ -3,11 +3,15 @@
 When a cell exceeds its limit, nbval expects the rest of the notebook to fail and calls
 that a success; it never looks whether the kernel is still alive, and it listens for
 ever to one that goes on printing. Here each of these is a failure, and soon.
+
+And when a notebook has run, some of its cells run again, as a reader may have them do.
 """
 
 import math
 import os
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from queue import Empty
 
 import pytest
@@ -45,6 +49,29 @@ class WatchedKernel(RunningKernel):
         raise Empty
 
 
+class CellsAgain(nbval.IPyNbCell):
+    """Three cells in the middle of a notebook, run again in the opposite order."""
+
+    def runtest(self) -> None:
+        """Each the nearest to its place of those that took less than two seconds."""
+        cells = self.parent.cells
+        fast = [cell for cell in cells if getattr(cell, "seconds", math.inf) < 2]
+        for place in (3 * len(cells) // 4, len(cells) // 2, len(cells) // 4):
+            for cell in sorted(fast, key=lambda cell: abs(cell.cell_num - place))[:1]:
+                self.cell_num, self.cell = cell.cell_num, cell.cell
+                super().runtest()
+
+
+def collect_cells(notebook: nbval.IPyNbFile) -> Iterator[nbval.IPyNbCell]:
+    """As nbval has it, and after the cells, some of them again."""
+    notebook.cells = list(_collect(notebook))
+    yield from notebook.cells
+    again = {"cell_num": 0, "cell": None, "options": defaultdict(bool)}
+    yield CellsAgain.from_parent(notebook, name="Cells again", **again)
+
+
+_collect = nbval.IPyNbFile.collect
+nbval.IPyNbFile.collect = collect_cells
 nbval.RunningKernel = WatchedKernel
 
 
@@ -52,6 +79,8 @@ nbval.RunningKernel = WatchedKernel
 def pytest_runtest_makereport(item, call):
     """Once a cell has exceeded its limit, it and all cells below have failed."""
     report = yield
+    if call.when == "call":
+        item.seconds = call.duration
     timed_out = getattr(item.parent, "timed_out", False)
     if timed_out and call.when != "teardown" and not report.failed:
         vars(report).pop("wasxfail", None)  # else pytest counts it as expected

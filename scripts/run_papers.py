@@ -1,8 +1,8 @@
-"""The table of notebook 07: our figures in the settings of two papers.
+"""The numbers of notebook 07b: our models beside those of two papers.
 
     .venv/bin/python scripts/run_papers.py              # what takes minutes: see RUNS
     .venv/bin/python scripts/run_papers.py vae-80       # that one alone
-    .venv/bin/python scripts/run_papers.py vae-in-full  # as published: hours; see FULL
+    .venv/bin/python scripts/run_papers.py vae-in-full  # their plan: hours; see FULL
     .venv/bin/python scripts/run_papers.py latent-sizes
 
 Each run adds its line to notebooks/results/07_papers.json as soon as it ends. Needs
@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 RESULT = Path(__file__).resolve().parent.parent / "notebooks/results/07_papers.json"
 
-# Burda et al. (2016): 784-200-200-50, tanh; k samples in the objective.
+# Burda et al. (2016): 784-200-200-50, tanh; k samples in the objective. Notebook 07b
+# lists what differs: initial weights, Adam's settings, training set, order of images.
 RUNS = {
     "vae-20": {"k": 1, "passes": 20},
     "iwae-5-20": {"k": 5, "passes": 20},

@@ -442,6 +442,28 @@ def test_the_bars_move_from_the_first_step(browser, tmp_path):
     shown.page.context.close()
 
 
+def test_the_page_says_where_it_cannot_show_the_encoders_q(
+    browser, posterior_explorer, tmp_path
+):
+    model = make_model("linear")
+    with torch.no_grad():
+        x = model.pixel_means(torch.tensor([[0.4, -0.9]]))[0]
+    away = PosteriorExplorer(model, x, window=(2.0, 2.0, 0.5))
+    encoder_q = away._setup["encoder"]
+    assert not away.grid.resolves(encoder_q["mu"], encoder_q["sigma"])
+    for explorer, names in (
+        (away, ["best Gaussian"]),
+        (posterior_explorer, ["encoder’s q", "best Gaussian"]),
+    ):
+        explorer.mu, explorer.sigma = explorer.best_q
+        shown = PosteriorPage(browser, explorer, tmp_path / "page.html")
+        assert shown.page.locator(".vae-button").all_inner_texts() == names
+        notes = shown.page.locator(".vae-note").all_inner_texts()
+        assert notes == [explorer._setup["note"]] * (explorer is away)
+        assert shown.is_at(*explorer.best_q)
+        shown.page.context.close()
+
+
 def test_the_posterior_fits_a_phone(browser, posterior_explorer, tmp_path):
     shown = PosteriorPage(
         browser,

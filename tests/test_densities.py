@@ -192,6 +192,11 @@ def test_without_n_samples_there_is_one_sample_and_no_axis_for_it():
     assert torch.equal(z, reparameterize(mu, logvar))
 
 
+def test_samples_lie_where_mu_does():
+    mu = ones(3, 2).to("meta")  # a device that every machine has
+    assert reparameterize(mu, mu).device == mu.device
+
+
 # ── what is refused ─────────────────────────────────────────────────────────────────
 
 
@@ -246,7 +251,7 @@ def test_logvar_must_broadcast_to_the_mean(shape):
 
 
 def test_reparameterize_refuses_no_draws_and_unequal_rows():
-    with refused("n_samples is 0: at least one is needed"):
+    with refused("n_samples is 0: it must be at least 1"):
         reparameterize(ones(3, 2), ones(3, 2), 0)
     with refused(r"mu has .* and logvar .*: both must be \(B, D\)"):
         reparameterize(ones(3, 2), ones(3, 1), 1)

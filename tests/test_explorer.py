@@ -26,9 +26,11 @@ import pytest
 import torch
 import traitlets
 from explorer_models import MODELS, make_model, make_model_of_shape
+from matplotlib.colors import to_rgba
 from PIL import Image
 from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
 from torch import nn
+from torch.distributions import Normal
 
 HOSTILE = "</script><script>alert(1)</script> <b>&amp; \"quoted\" 'x' $x_1$"
 
@@ -412,3 +414,78 @@ def test_a_posterior_explorer_has_a_still_picture_and_a_page(
     path = posterior_explorer.to_html(tmp_path / "page.html")
     assert path.stat().st_size < 2_000_000
     assert repr(posterior_explorer).startswith("PosteriorExplorer(mu=[")
+
+
+def make_model_with_encoder(mu, sigma):
+    """A linear model whose encoder answers N(mu, diag sigma²) whatever the image."""
+    model = make_model("linear")
+    with torch.no_grad():
+        for head, target in (
+            (model.to_mu, torch.tensor(mu)),
+            (model.to_logvar, 2 * torch.tensor(sigma).log()),
+        ):
+            head.weight.zero_()
+            head.bias.copy_(target)
+        x = model.pixel_means(torch.tensor([[0.4, -0.9]]))[0]
+    return model, x
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "window"),
+    [
+        ((0.3, -0.8), (0.02, 0.03), (2.0, 2.0, 0.5)),  # outside the window
+        ((0.3, -0.8), (0.0016, 0.0016), None),  # too narrow for the grid
+        ((0.3, -0.8), (0.4, 0.3), (0.3, -0.8, 0.6)),  # too wide for the window
+    ],
+)
+def test_an_encoders_q_that_the_grid_cannot_hold_is_exact_and_told(mu, sigma, window):
+    model, x = make_model_with_encoder(mu, sigma)
+    explorer = PosteriorExplorer(model, x, window=window)
+    assert explorer.encoder_q == (pytest.approx(mu), pytest.approx(sigma))
+    q = Normal(torch.tensor(mu).double(), torch.tensor(sigma).double())
+    z = q.sample((20_000,))  # an estimate that knows no grid
+    with torch.no_grad():
+        log_px_z = model.log_likelihood(x.expand(len(z), *x.shape), z.float()).double()
+    terms = log_px_z + (Normal(0.0, 1.0).log_prob(z) - q.log_prob(z)).sum(1)
+    tolerance = 5 * terms.std().item() / len(z) ** 0.5
+    assert explorer.encoder_elbo == pytest.approx(terms.mean().item(), abs=tolerance)
+    assert (explorer.mu, explorer.sigma) == explorer.best_q
+    note = explorer._setup["note"]
+    assert "not shown" in note
+    assert f"{explorer.encoder_elbo:.2f}".replace("-", "−") in note
+    assert all(f"{s:.3g}" in note for s in sigma)
+    assert explorer._setup["encoder"]["sigma"] == pytest.approx(sigma)
+    drawn = explorer._draw_still()
+    assert note in [text.get_text().replace("\n", " ") for text in drawn.texts]
+
+
+def test_an_encoders_q_that_the_grid_holds_is_where_it_starts():
+    model, x = make_model("linear"), torch.rand(1, 28, 28) / 4
+    explorer = PosteriorExplorer(model, x)
+    with torch.no_grad():
+        mu, logvar = model.encode(x[None])
+    assert explorer.mu == pytest.approx(mu[0].tolist())
+    assert explorer.sigma == pytest.approx((0.5 * logvar[0]).exp().tolist())
+    assert explorer.encoder_elbo == pytest.approx(explorer.elbo, abs=1e-3)
+    assert explorer._setup["note"] == ""
+
+
+def test_the_still_posterior_has_the_bar_that_its_alt_text_promises():
+    model, x = make_model_with_encoder((1.2, -0.1), (0.2, 0.3))
+    explorer = PosteriorExplorer(model, x)
+    assert "a bar of its ELBO and KL" in explorer._alt
+    log_px = explorer.grid.log_px
+    for elbo in (explorer.elbo, log_px - 1e4):  # the second is off the scale
+        explorer.grid.elbo = lambda mu, sigma, elbo=elbo: torch.tensor(elbo)
+        (bar,) = [ax for ax in explorer._draw_still().axes if ax.patches]
+        first, second = (patch.get_bbox() for patch in bar.patches)
+        colors = [to_rgba(COLORS[name]) for name in ("elbo", "kl")]
+        assert [patch.get_facecolor() for patch in bar.patches] == colors
+        seen = max(elbo, bar.get_xlim()[0])
+        assert (first.x1, second.x0) == (pytest.approx(seen), pytest.approx(seen))
+        assert second.x1 == pytest.approx(log_px)
+        texts = bar.get_legend().get_texts()
+        words = [text.get_text().replace("−", "-") for text in texts]
+        assert f"{elbo:.2f}" in words[0]
+        assert f"{log_px - elbo:.2f}" in words[1]
+        assert f"{log_px:.2f}" in words[2]

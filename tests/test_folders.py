@@ -1,5 +1,6 @@
 """Folders of images as readers have them; Pillow writes, torchvision is the referee."""
 
+import dataclasses
 import os
 import struct
 import time
@@ -9,12 +10,16 @@ from pathlib import Path
 from vae_helpers import data, folders
 from vae_helpers.folders import load_folder
 from vae_helpers.image_files import UnreadableImageError, read_image
+from vae_helpers.models import VAE
+from vae_helpers.objectives import negative_elbo
+from vae_helpers.training import fit
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.testing import assert_close
+from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as vision
 
@@ -85,7 +90,7 @@ def test_classes_labels_and_pixels_are_those_of_torchvision(tmp_path, capsys):
         assert (labels.shape, labels.dtype, len(files)) == ((n,), torch.int64, n)
         assert images.is_contiguous()
         assert list(files) == sorted(files)
-    assert (found.name, found.skipped) == ("letters", {})
+    assert (found.folder, found.name, found.skipped) == (root, "letters", {})
     assert capsys.readouterr().out == found.note + "\n"
     assert found.note.startswith(
         "letters: 30 images in 3 classes, 24 for training, 3 for validation, 3 for "
@@ -153,6 +158,8 @@ def test_all_tensors_move(tmp_path):
     assert [t.device.type for t in tensors] == ["meta"] * 6
     assert moved.train_files == found.train_files
     assert found.train_images.device.type == "cpu"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.name = "other"
 
 
 # ── which folder ────────────────────────────────────────────────────────────────────
@@ -187,6 +194,37 @@ def test_the_variable_starts_at_the_projects_folder(tmp_path, monkeypatch):
         load_folder()
     write_letters(project / "letters")
     assert load_folder().name == "letters"
+
+
+# ── more than memory holds ──────────────────────────────────────────────────────────
+
+
+class LazyFiles(Dataset):
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        return read_image(self.paths[i]).pixels
+
+
+def test_training_on_files_is_training_in_memory(tmp_path):
+    """Bit for bit: a tensor can be loaded from as well, in the same order."""
+    found = load_folder(write_letters(tmp_path, n_fonts=20))
+    losses = []
+    for source in (
+        found.train_images,
+        LazyFiles([found.folder / file for file in found.train_files]),
+    ):
+        order = torch.Generator().manual_seed(3)
+        loader = DataLoader(source, batch_size=10, shuffle=True, generator=order)
+        torch.manual_seed(0)
+        model = VAE(2, hidden_sizes=(5,))
+        losses.append(fit(model, negative_elbo, loader, steps=13, quiet=True).losses)
+    assert losses[0] == losses[1]
+    assert len(set(losses[0])) == 13
 
 
 # ── the split ───────────────────────────────────────────────────────────────────────
@@ -418,6 +456,11 @@ def test_height_comes_first(tmp_path):
     assert torch.equal(
         found.pixels[0], torch.from_numpy(noise(20, 30) / np.float32(255))
     )
+
+
+def test_one_pixel_is_a_size(tmp_path):
+    write_letters(tmp_path)
+    assert load_folder(tmp_path, size=(1, 2)).train_images.shape == (24, 1, 1, 2)
 
 
 def test_an_image_keeps_its_aspect_and_its_middle(tmp_path):

@@ -84,6 +84,15 @@ def test_a_class_whose_codes_fill_no_volume_is_sampled_all_the_same():
     assert sample[:, 2].abs().max() == 0
 
 
+def test_the_covariance_of_a_class_of_two_or_one_is_the_unbiased_one():
+    codes = torch.tensor([[-1.0, 0], [1, 0], [50, 3]])
+    labels = torch.tensor([0, 0, 1])
+    sample = sample_codes(codes, labels, 20_000, "per class", seed=0)
+    pair, single = sample[sample[:, 0] < 25], sample[sample[:, 0] > 25]
+    assert_close(pair[:, 0].var().item(), 2.0, atol=0.1, rtol=0)
+    assert torch.equal(single, codes[2].expand_as(single))
+
+
 @pytest.mark.parametrize("how", ["normal", "per class", "mixture"])
 def test_the_seed_decides_and_classes_come_mixed(two_classes, how):
     codes, labels, _ = two_classes
@@ -119,6 +128,14 @@ def test_places_lie_inside_the_triangle_of_the_medians():
     assert 380 < len(places) < 460
     expected = torch.cdist(places, medians).min(1).values
     assert_close(distances, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_longer_side_of_the_frame_has_n_side_points_wherever_it_is():
+    medians = torch.tensor([[10.0, 5], [14, 5], [10, 7]])
+    codes, labels = medians.repeat(3, 1), torch.arange(3).repeat(3)
+    places, _ = hole_distances(as_corner, codes, labels, as_corner(medians), n_side=41)
+    steps = places[:, 0].unique().diff()
+    assert_close(steps, torch.full_like(steps, 0.1), atol=1e-4, rtol=0)
 
 
 def test_holes_need_a_plane(two_classes):

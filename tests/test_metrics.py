@@ -280,6 +280,12 @@ def test_a_fixed_factor_gets_no_votes():
     assert factor_vae_score(CODES, fixed) == 1.0
 
 
+def test_one_vote_of_two_images_is_enough_and_the_usual_ones_are_5000():
+    lone = FACTORS * torch.tensor([0, 1, 0])
+    assert factor_vae_votes(CODES, lone).sum(0).tolist() == [0, 5000, 0]
+    assert factor_vae_votes(CODES, lone, n_votes=1, group_size=2).sum() == 1
+
+
 def test_a_dead_dimension_never_wins():
     codes = torch.cat([torch.full((len(CODES), 1), 0.25), CODES], 1)
     assert factor_vae_votes(codes, FACTORS)[0].sum() == 0

@@ -4,12 +4,14 @@ The linear VAE, whose optimum is known, is in test_evaluation.py.
 """
 
 import math
+import re
 
 from vae_helpers.densities import reparameterize
 from vae_helpers.models import VAE, Autoencoder, mlp
 from vae_helpers.objectives import negative_elbo, squared_error
 from vae_helpers.training import fit
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
@@ -460,20 +462,37 @@ def test_an_autoencoder_takes_and_gives_images_of_its_shape(shape):
     assert squared_error(model, x).mean().item() < before
 
 
+COLOUR = (3, 5, 4)
+
+
 @pytest.mark.parametrize(
-    ("x", "advice"),
+    ("shape", "given", "advice"),
     [
-        (make_images(10).flatten(1), r"\(10, 784\).*reshape\(-1, 1, 28, 28\)"),
-        (make_images(10).squeeze(1), r"\(10, 28, 28\).*reshape\(-1, 1, 28, 28\)"),
-        (make_images(10)[0], r"\(1, 28, 28\).*takes \(N, 1, 28, 28\)"),
-        (torch.rand(4, 3, 28, 28), r"\(4, 3, 28, 28\).*image_shape=\(C, H, W\)"),
-        (torch.rand(4, 1, 32, 32), r"\(4, 1, 32, 32\).*image_shape=\(C, H, W\)"),
+        ((1, 28, 28), (9, 784), r"images.reshape(-1, 1, 28, 28) gives"),
+        ((1, 28, 28), (9, 28, 28), r"images.reshape(-1, 1, 28, 28) gives"),
+        ((1, 28, 28), (9, 28, 28, 1), r"images.reshape(-1, 1, 28, 28) gives"),
+        ((1, 28, 28), (1, 28, 28), r"images.reshape(-1, 1, 28, 28) gives"),
+        ((1, 28, 28), (9, 3, 28, 28), r"image_shape=(3, 28, 28) builds a model"),
+        ((1, 28, 28), (9, 1, 32, 32), r"image_shape=(1, 32, 32) builds a model"),
+        ((1, 28, 28), (9, 14, 56), r"image_shape=(14, 56) builds a model"),
+        (COLOUR, (9, 60), r"images.reshape(-1, 3, 5, 4) gives"),
+        (COLOUR, COLOUR, r"images.reshape(-1, 3, 5, 4) gives"),
+        (COLOUR, (9, 5, 4, 3), r"images.permute(0, 3, 1, 2) puts"),
+        (COLOUR, (9, 1, 5, 4), r"image_shape=(1, 5, 4) builds a model"),
+        (COLOUR, (9, 3, 4, 5), r"image_shape=(3, 4, 5) builds a model"),
     ],
 )
-def test_images_of_another_shape_are_refused_with_advice(x, advice):
-    for model in (small_vae(BERNOULLI), Autoencoder(2, hidden_sizes=(5,))):
-        with pytest.raises(ValueError, match=advice):
-            model.encode(x)
+def test_images_of_another_shape_are_refused_with_advice_that_works(
+    shape, given, advice
+):
+    images = torch.rand(given)
+    wanted = f"images have shape {given}: this model takes (N, {str(shape)[1:]}; "
+    for kind in (VAE, Autoencoder):
+        model = kind(2, hidden_sizes=(5,), image_shape=shape)
+        with pytest.raises(ValueError, match=re.escape(wanted + advice)):
+            model.encode(images)
+        if advice.startswith("images."):
+            model.encode(eval(advice.rpartition(" ")[0]))  # it is code, and works
 
 
 # ── what is refused ─────────────────────────────────────────────────────────────────
@@ -492,6 +511,41 @@ def test_images_of_another_shape_are_refused_with_advice(x, advice):
 def test_likelihoods_that_make_no_sense_are_refused(kind, advice):
     with pytest.raises(ValueError, match=advice):
         VAE(2, **kind)
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+@pytest.mark.parametrize(
+    ("settings", "error", "advice"),
+    [
+        ({"latent_dim": 0}, ValueError, "latent_dim is 0: it must be at least 1"),
+        ({"latent_dim": -1}, ValueError, "latent_dim is -1: it must be at least 1"),
+        ({"latent_dim": "2"}, TypeError, "latent_dim is '2': .* a whole number"),
+        ({"latent_dim": 2.0}, TypeError, r"latent_dim is 2\.0: .* a whole number"),
+        ({"hidden_sizes": 400}, TypeError, r"hidden_sizes is 400: .*\(400,\) is one"),
+        ({"hidden_sizes": None}, TypeError, "hidden_sizes is None: .* a size for each"),
+        ({"hidden_sizes": (5, 0)}, ValueError, "a size in hidden_sizes is 0: .* least"),
+        (
+            {"hidden_sizes": [5.0]},
+            TypeError,
+            r"in hidden_sizes is 5\.0: .* whole",
+        ),
+        (
+            {"activation": nn.LeakyReLU(0.1)},
+            TypeError,
+            r"activation is LeakyReLU\(.*, one layer: .* nn\.LeakyReLU without paren",
+        ),
+    ],
+)
+def test_sizes_and_activations_that_make_no_model_are_refused(
+    kind, settings, error, advice
+):
+    with pytest.raises(error, match=advice):
+        kind(**({"latent_dim": 2} | settings))
+
+
+def test_numpys_whole_numbers_and_any_sequence_are_sizes():
+    model = VAE(np.int64(3), hidden_sizes=np.array([5, 4]))
+    assert model(make_images(2)).shape == (2, 1, 28, 28)
 
 
 def test_the_bernoulli_vae_refuses_pixels_outside_0_and_1():

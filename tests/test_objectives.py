@@ -344,7 +344,7 @@ def test_pixels_outside_0_and_1_are_refused():
 def test_models_and_settings_the_bounds_refuse(bound):
     model, x = LinearGaussian(), normal(3, X)
     for n_samples in (0, -1):
-        with refused(f"n_samples is {n_samples}: at least one is needed"):
+        with refused(f"n_samples is {n_samples}: it must be at least 1"):
             bound(model, x, n_samples)
     with refused(r"x has shape \(1, 28, 28\).*x must be \(B, …\)"):
         bound(TinyVAE(), ones(1, 28, 28), 1)

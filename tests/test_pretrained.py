@@ -133,6 +133,26 @@ def test_a_damaged_card_is_refused(folder, text):
         load_pretrained("vae-2d")
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"latent_dim": "2"}, "latent_dim is '2': it must be a whole number"),
+        ({"latent_dim": 0}, "latent_dim is 0: it must be at least 1"),
+        ({"latent_dim": 2, "hidden_sizes": 400}, "hidden_sizes is 400: "),
+        ({"latent_dim": 2, "likelihood": "normal"}, "likelihood is 'normal': "),
+        ({"latent_dim": 2, "depth": 3}, "unexpected keyword argument 'depth'"),
+        ({}, "missing 1 required positional argument: 'latent_dim'"),
+        (None, "argument after .* must be a mapping"),
+    ],
+)
+def test_a_card_with_options_that_make_no_model_is_refused(folder, options, error):
+    card = read_card("vae-2d") | {"options": options}
+    (folder / "vae-2d.json").write_text(json.dumps(card), "utf-8")
+    advice = r"vae-2d\.json has options that make no VAE: .*" + error
+    with pytest.raises(PretrainedError, match=advice):
+        load_pretrained("vae-2d")
+
+
 def test_weights_of_another_model_do_not_fit(folder):
     content = (folder / "vae-20d.safetensors").read_bytes()
     (folder / "vae-2d.safetensors").write_bytes(content)

@@ -1,6 +1,6 @@
 """Checkpoints print stable lines; property checks blame wrong code and only that.
 
-Each published mistake of notebook 08 is written again here, and its cure.
+Each mistake of notebook 08 is written again here, and its cure.
 """
 
 import itertools
@@ -370,7 +370,8 @@ def test_the_worst_draw_with_the_most_weight_makes_a_bound_that_falls():
 def test_the_right_weights_on_the_loss_make_no_bound_either():
     verdict = check_bound(lambda k, generator: weighted_loss(k, generator, -1), LOG_PX)
     assert not verdict
-    assert "+" in str(verdict)
+    assert "nats above log p(x) at K = 64, most on image" in str(verdict)
+    assert "fall" not in verdict.found
     assert verdict.value > 0
 
 
@@ -387,11 +388,13 @@ def test_a_bound_that_only_falls_is_blamed_as_one_that_is_only_too_high():
     last = {1: -2.0, 4: -1.0, 16: -0.5, 64: 0.1}
     verdict = check_bound(lambda k, generator: LOG_PX + last[k], LOG_PX)
     assert not verdict
-    assert re.match(r"\+0\.1 .* at K = 64, ", verdict.found)
+    assert verdict.found.startswith("0.1 ± 0 nats above log p(x) at K = 64, most on ")
+    assert "fall" not in verdict.found
     last[64] = -0.6
     verdict = check_bound(lambda k, generator: LOG_PX + last[k], LOG_PX)
     assert not verdict
-    assert "-0.1 from K = 16 to 64" in verdict.found
+    assert verdict.found.startswith("a fall of 0.1 ± 0 nats from K = 16 to 64; ")
+    assert "above" not in verdict.found
 
 
 @pytest.mark.parametrize(("n_errors", "holds"), [(3.9, True), (4.1, False)])
@@ -582,7 +585,7 @@ def test_the_cell_that_is_named_is_the_worst():
         return torch.arange(4.0).repeat_interleave(quarters).view(n, 1) + 0.5
 
     verdict = check_sampler(uneven, uniform, 0, 4, n_cells=4)
-    assert "40.0% of draws, due 25.0%" in verdict.found
+    assert "40.0% of the samples near 2.5, expected 25.0%; mean of z_1" in verdict.found
 
 
 def test_the_p_value_is_that_of_pearson_s_test():
@@ -652,6 +655,8 @@ def test_cells_are_pooled_until_ten_draws_are_expected_and_no_longer():
     ("low", "high", "message"),
     [
         (1, 1, "must be below"),
+        ([0.0, 0.0], [1.0, 0.0], "must be below"),
+        ([0.0, -math.inf], [1.0, 0.0], "must be below"),
         (-math.inf, 1, "must be below"),
         ([0.0, 0, 0], 1, "two at a time"),
     ],
@@ -756,3 +761,370 @@ def test_the_tolerance_of_a_density_is_kept_and_far_off_needs_no_fine_grid():
         return Normal(0.01, 0.02).log_prob(z).sum(1) + math.log(3)
 
     assert not check_density(high_and_narrow, -6, 6)
+
+
+# ── where, how much, and what it may mean ───────────────────────────────────────────
+
+
+def test_verdicts_are_told_in_lines_that_fit(capsys):
+    verdicts = {
+        "density": check_density(standard_normal, -6, 6),
+        "half": check_density(lambda z: 2 * standard_normal(z), -6, 6),
+    }
+    properties.tell(verdicts)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "density: ✓ exp(log_prob) integrates to one"
+    assert lines[1].startswith("half: ✗ exp(log_prob) integrates to one: found 0.2821")
+    assert all(len(line) <= 88 for line in lines)
+    assert len(lines) == 3
+    assert lines[2].startswith("    ")
+
+
+def box_density(low, high, mass):
+    """A density of `mass` in all, even between low and high: points (N, D) → (N,)."""
+    low, high = torch.tensor(low).double(), torch.tensor(high).double()
+
+    def log_prob(z):
+        inside = ((z >= low) & (z <= high)).all(1)
+        return torch.where(inside, math.log(mass) - (high - low).log().sum(), -math.inf)
+
+    return log_prob
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mass", "hint"),
+    [
+        ([0.0], [1.0], 2.0, "a term added too often, or a normalizing term lost?"),
+        ([0.06], [0.94], 0.5, "a term subtracted too often, or a factor lost?"),
+        ([0.04], [0.5], 0.5, "mass at the edge: a box too small?"),
+        ([0.5], [0.96], 0.5, "mass at the edge: a box too small?"),
+        ([0.06, 0.06], [0.94, 0.94], 0.5, "a term subtracted too often"),
+        ([0.3, 0.04], [0.6, 0.94], 0.5, "mass at the edge: a box too small?"),
+        ([0.3, 0.3], [0.96, 0.94], 0.5, "mass at the edge: a box too small?"),
+    ],
+)
+def test_an_integral_is_explained_by_its_size_and_its_edge(low, high, mass, hint):
+    corners = [0.0] * len(low), [1.0] * len(low)
+    verdict = check_density(box_density(low, high, mass), *corners, tolerance=0.005)
+    assert not verdict
+    assert verdict.value == pytest.approx(mass, rel=0.03)
+    assert f"over the box, {math.log(verdict.value):+.3g} nats; {hint}" in verdict.found
+
+
+def test_nan_in_a_density_is_named():
+    verdict = check_density(lambda z: standard_normal(z) * math.nan, -6, 6)
+    assert verdict.found.endswith("; NaN: a log or a root of a negative number?")
+
+
+def test_the_error_of_an_integral_is_its_change_from_half_the_points():
+    def cubed(z):  # exp of it is 2 + z⁴, which the midpoint rule does not get exactly
+        return (2 + z[:, 0] ** 4).log()
+
+    def midpoints(n):
+        z = (np.arange(n) + 0.5) / n
+        return (2 + z**4).mean()
+
+    verdict = check_density(cubed, 0, 1, n_points=20)
+    assert verdict.value == pytest.approx(midpoints(20), rel=1e-6)
+    error = abs(midpoints(20) - midpoints(10))
+    assert f" ± {error:.1g} over" in verdict.found
+
+
+def even(z):
+    """The density 1/32 on [−4, 0] × [0, 8]."""
+    return torch.full(z.shape[:1], -math.log(32))
+
+
+def spread(*extra):
+    """(n, generator) → samples, even over 4 × 4 cells but for (z_1, z_2, number)."""
+
+    def sample(n, generator):
+        z1, z2 = torch.arange(4) - 3.5, 2 * torch.arange(4) + 1.0
+        cells = torch.cartesian_prod(z1, z2).repeat(n // 16 + 1, 1)
+        more = [torch.tensor([[a, b]]).repeat(k, 1) for a, b, k in extra]
+        return torch.cat([*more, cells])[:n]
+
+    return sample
+
+
+def test_the_worst_cell_is_named_by_its_middle():
+    corners = [-4.0, 0.0], [0.0, 8.0]
+    verdict = check_sampler(
+        spread((-2.5, 7.0, 1000)), even, *corners, n_cells=4, n_samples=16_000
+    )
+    share = (1000 + 15_000 / 16) / 16_000
+    assert verdict.found.startswith(
+        f"{share:.1%} of the samples near (-2.5, 7), expected 6.2%; "
+    )
+    verdict = check_sampler(
+        spread((9.0, 9.0, 400)), even, *corners, n_cells=4, n_samples=16_000
+    )
+    assert verdict.found.startswith("2.5% of the samples outside the box, expected 0.0")
+
+
+def test_the_worst_cell_is_judged_as_if_ten_were_expected_at_least():
+    expected = torch.tensor([0.1, 1000, 1000, 0.0]).double()
+    low, high = torch.zeros(1).double(), torch.tensor([3.0]).double()
+
+    def worst(*counts):
+        counts = torch.tensor(counts).double()
+        return properties._find_worst(counts, expected, low, high, 3)
+
+    assert worst(9, 1100, 900, 1).startswith("54.7% of the samples near 1.5, expected")
+    assert worst(60, 1100, 900, 1).startswith("2.9% of the samples near 0.5, expected")
+    assert "outside the box" in worst(9, 1100, 900, 60)
+
+
+CLOUD = normal(400, 2).double() @ torch.tensor([[1.0, 0.5], [0.0, 2.0]]).double()
+
+
+def explain(draws, points=CLOUD, mass=1.0):
+    masses = torch.full((len(points),), mass / len(points)).double()
+    corners = torch.full((2,), -20.0).double(), torch.full((2,), 20.0).double()
+    return properties._explain_draws(draws, points, masses, *corners)
+
+
+def test_the_moment_that_differs_most_is_named_with_both_values():
+    mean, scale = CLOUD.mean(0), CLOUD.std(0, correction=0)
+    shift = torch.tensor([0.0, 0.3]).double()
+    text = f"mean of z_2 {mean[1] + 0.3 * scale[1]:.2f}, expected {mean[1]:.2f}: a sign"
+    assert explain(CLOUD + shift * scale).startswith(text)
+    assert explain(CLOUD - shift * scale).startswith("mean of z_2")
+    narrow = (CLOUD - mean) * torch.tensor([0.5, 1.0]) + mean
+    text = f"standard deviation of z_1 {scale[0] / 2:.2f}, expected {scale[0]:.2f}: σ²"
+    assert explain(narrow).startswith(text)
+    wide = (CLOUD - mean) * torch.tensor([1.1, 1.3]) + mean
+    assert explain(wide).startswith("standard deviation of z_2")
+    mirror = (CLOUD - mean) * torch.tensor([1.0, -1.0]) + mean
+    r = np.corrcoef(CLOUD.T.numpy())[0, 1]
+    text = f"correlation {-r:.2f}, expected {r:.2f}: dimensions that should, or"
+    assert explain(mirror).startswith(text)
+
+
+def test_a_moment_is_named_only_where_it_is_clearly_off():
+    scale = CLOUD.std(0, correction=0)
+    same = "mean, standard deviation and correlation agree: another shape?"
+    assert explain(CLOUD) == same
+    assert explain(CLOUD + 0.029 * scale) == same
+    assert explain(CLOUD + 0.031 * scale).startswith("mean of")
+
+
+def test_a_density_that_does_not_fit_its_box_is_named_first():
+    assert explain(CLOUD, mass=1.029).startswith("mean, standard deviation and")
+    text = "over the box exp(log_prob) integrates to 1.03, and 100% of the samples"
+    assert explain(CLOUD, mass=1.031).startswith(text)
+    assert explain(CLOUD, mass=0.96).endswith("in it: does check_density hold?")
+    assert explain(CLOUD, mass=math.nan).endswith("does check_density hold?")
+    strays = CLOUD.clone()
+    strays[:40, 0] = 21.0
+    strays[40:80, 1] = -21.0
+    assert "integrates to 1, and 80% of the samples are in it" in explain(strays)
+    corner = CLOUD.clone()
+    corner[:40] = torch.tensor([-20.0, 20.0]).double()  # its sides belong to the box
+    assert "does check_density hold" not in explain(corner)
+    assert "another shape" not in explain(strays, mass=0.8)  # cut, so others remain
+    assert "does check_density hold" not in explain(strays, mass=0.8)
+
+
+def test_moments_are_those_of_numpy():
+    weights = torch.rand(400, generator=seeded(3)).double()
+    got = properties._moments(CLOUD, weights)
+    mean = np.average(CLOUD, axis=0, weights=weights)
+    covariance = np.cov(CLOUD.T, aweights=weights, ddof=0)
+    deviation = covariance.diagonal() ** 0.5
+    assert got["mean"].numpy() == pytest.approx(mean)
+    assert got["standard deviation"].numpy() == pytest.approx(deviation)
+    correlation = covariance[0, 1] / deviation.prod()
+    assert got["correlation"].item() == pytest.approx(correlation)
+    assert properties._moments(CLOUD[:, :1], weights)["correlation"].item() == (
+        pytest.approx(1)
+    )
+
+
+def test_the_image_and_the_k_where_a_bound_is_surely_too_high_are_named():
+    signs = itertools.cycle([1.0, -1.0])
+    bump = torch.zeros(20)
+    bump[7] = 20.0
+
+    def bound(k, generator):  # at K = 1 higher, but unsure
+        if k == 1:
+            return LOG_PX + 0.5 + next(signs)
+        return LOG_PX - 0.6 + bump
+
+    verdict = check_bound(bound, LOG_PX, (1, 4), n_runs=100)
+    text = "0.4 ± 0 nats above log p(x) at K = 4, most on image 7; a term lost, a mean"
+    assert verdict.found.startswith(text)
+    assert "fall" not in verdict.found  # 0.1 is within the errors
+    assert verdict.value == pytest.approx(0.5)
+    bump[7] = 0.0
+    verdict = check_bound(bound, LOG_PX, (1, 4), n_runs=400)
+    error = stats.sem([1, -1] * 200)
+    high, _, fall = verdict.found.partition(" And ")
+    assert high.startswith(f"0.5 ± {error:.1g} nats above log p(x) at K = 1, most on")
+    assert fall.startswith(f"a fall of 1.1 ± {error:.1g} nats from K = 1 to 4; weights")
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_bound_that_is_not_finite_is_named(value):
+    verdict = check_bound(lambda k, generator: LOG_PX + value, LOG_PX)
+    assert not verdict
+    assert verdict.found.startswith("NaN or inf among the bounds; ")
+
+
+def test_a_fall_is_named_where_it_is_surest_and_with_its_error():
+    signs = itertools.cycle([1.0, -1.0])
+    values = {1: (-1.0, 0.0), 4: (-1.2, 0.0), 16: (-1.7, 1.0), 64: (-1.7, 0.0)}
+
+    def bound(k, generator):
+        mean, noise = values[k]
+        return LOG_PX + mean + noise * next(signs)
+
+    verdict = check_bound(bound, LOG_PX, n_runs=100)  # from 4 to 16 it is 0.5 ± 0.1
+    assert verdict.found.startswith("a fall of 0.2 ± 0 nats from K = 1 to 4; weights")
+    error = stats.sem([1, -1] * 50)
+    values |= {4: (-1.0, 1.0), 16: (-2.0, 1.0)}
+    verdict = check_bound(bound, LOG_PX, n_runs=100)
+    text = f"a fall of 1 ± {math.hypot(error, error):.1g} nats from K = 4 to 16; "
+    assert verdict.found.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("got", "due", "hint"),
+    [
+        (4.9, 10, "batches that are not read?"),
+        (-4.9, -10, "batches that are not read?"),
+        (5.1, 10, "batches not weighted by their size, or one left out?"),
+        (19.9, 10, "batches not weighted by their size, or one left out?"),
+        (20.1, 10, "a sum for a mean?"),
+        (-20.1, -10, "a sum for a mean?"),
+        (math.nan, 10, "batches that are not read?"),
+    ],
+)
+def test_a_mean_is_explained_by_how_far_it_is_off(got, due, hint):
+    assert properties._explain_mean(got, due) == hint
+
+
+def test_all_wrong_numbers_are_counted_and_the_worst_is_named():
+    known = {
+        "good": (PERFECT, 1.0),
+        "worse": (PERFECT, 0.7),
+        "bad": (PERFECT, 0.9),
+    }
+    verdict = check_metric(lambda codes, factors: 1.0, FACTORS, known)
+    text = "1 on the worse code, expected 0.7, 2 of 3 wrong; rows taken for columns?"
+    assert verdict.found == text
+    assert verdict.value == pytest.approx(0.3)
+    verdict = check_mean(mean_of_means, ROWS)
+    assert re.search(r" in batches of \d+, expected .*, 2 of 3 wrong; ", verdict.found)
+
+
+def test_a_cell_that_expects_few_may_be_integrated_badly():
+    """Few samples there cannot change the verdict; many can, and are refused."""
+
+    def with_spike(n_rough):  # a spike that only the coarser of both grids meets
+        def log_prob(z):
+            z = z[:, 0]
+            height = torch.where((z - 3.1).abs() < 1e-3, n_rough / 4000, 0.0)
+            return torch.where(z < 3, 1 / 3, height).log()
+
+        return log_prob
+
+    def sample(n, generator):
+        return 3 * torch.rand(n, 1, generator=generator)
+
+    assert check_sampler(sample, with_spike(3), 0, 4, n_cells=4)
+    with pytest.raises(ValueError, match="cells too coarse"):
+        check_sampler(sample, with_spike(3.4), 0, 4, n_cells=4)
+
+
+def test_points_draws_and_batches_are_as_many_as_documented():
+    seen = []
+
+    def log_prob(z):
+        seen.append(len(z))
+        return standard_normal(z)
+
+    check_density(log_prob, -6, 6)
+    assert sorted(seen) == [200, 400]
+    seen.clear()
+
+    def sample(n, generator):
+        seen.append(n)
+        return draw_standard_normal(n, generator, 1)
+
+    check_sampler(sample, log_prob, -6, 6)
+    assert sorted(seen) == [100, 200, 20_000]
+    seen.clear()
+
+    def bound(k, generator):
+        seen.append(k)
+        return LOG_PX
+
+    check_bound(bound, LOG_PX)
+    assert seen == [1] * 200 + [4] * 200 + [16] * 200 + [64] * 200
+    seen.clear()
+
+    def mean(images, batch_size):
+        seen.append((len(images), batch_size))
+        return per_image(images, batch_size)
+
+    check_mean(mean, ROWS)
+    assert seen == [(1, 1)] * 10 + [(10, 10), (10, 6), (10, 3)]
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.9, True), (1.1, False)])
+def test_the_tolerances_are_those_documented(share, holds):
+    off = math.log(1 + share * 1e-3)
+    assert bool(check_density(lambda z: standard_normal(z) + off, -6, 6)) is holds
+    exact = torch.full((20,), -1.0)
+    by = share * 1e-3
+    assert bool(check_bound(lambda k, generator: exact + by, exact)) is holds
+    assert bool(check_bound(lambda k, g: exact - 1 - by * (k > 16), exact)) is holds
+    known = {"one": (PERFECT, 1.0), "other": (PERFECT, 1.0 + share * 0.02)}
+    assert bool(check_metric(lambda codes, factors: 1.0, FACTORS, known)) is holds
+
+    def mean(images, batch_size):
+        return 5 + by * (len(images) > 1)
+
+    assert bool(check_mean(mean, ROWS)) is holds
+
+
+@pytest.mark.parametrize(("p_value", "holds"), [(1.1e-4, True), (0.9e-4, False)])
+def test_one_false_alarm_in_ten_thousand(p_value, holds):
+    n = 2_000_000  # so that rounding to whole draws does not matter
+    shift = math.sqrt(stats.chi2.isf(p_value, 1) / n) / 2
+
+    def sample(n, generator):
+        z = torch.full((n, 1), 0.25)
+        z[: round(n * (0.5 + shift))] = 0.75
+        return z
+
+    verdict = check_sampler(
+        sample, lambda z: torch.zeros(len(z)), 0, 1, n_cells=2, n_samples=n
+    )
+    assert verdict.value == pytest.approx(p_value, rel=0.01)
+    assert bool(verdict) is holds
+
+
+def test_a_sampler_s_draws_come_from_the_seed():
+    values = []
+    for kwargs in ({}, {"seed": 0}, {"seed": 1}):
+        verdict = check_sampler(draw_standard_normal, standard_normal, *BOX, **kwargs)
+        values.append(verdict.value)
+    assert values[0] == values[1] != values[2]
+
+    def bound(k, generator):
+        return LOG_PX - torch.rand(1, generator=generator)
+
+    assert check_bound(bound, LOG_PX).value == check_bound(bound, LOG_PX, seed=0).value
+
+
+def test_a_tolerance_of_zero_lets_the_exact_pass():
+    widths = {"two": (PERFECT, 2.0), "four": (PERFECT.repeat(1, 2), 4.0)}
+
+    def width(codes, factors):
+        return codes.shape[1]
+
+    assert check_metric(width, FACTORS, widths, tolerance=0.0)
+    assert check_bound(lambda k, generator: LOG_PX, LOG_PX, tolerance=0.0)
+    assert check_density(lambda z: 0 * z[:, 0], 0, 1, n_points=4, tolerance=0.0)

@@ -75,6 +75,13 @@ def test_a_room_imports_only_what_lies_below(room):
     assert ARROWS[f"vae_helpers.{room}"] <= below
 
 
+def test_the_referees_of_the_exercises_share_no_code_with_the_course():
+    own = {name for name in MODULES if name.startswith("vae_helpers.exercises")}
+    assert len(own) > 5
+    for name in own:
+        assert ARROWS[name] <= own
+
+
 def test_no_room_imports_scripts_tests_or_notebooks():
     folders = ("scripts", "tests", "notebooks")
     outside = {path.stem for name in folders for path in (ROOT / name).glob("*.py")}

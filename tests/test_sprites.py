@@ -6,7 +6,13 @@ points, each point asked whether it lies in the shape.
 
 import math
 
-from vae_helpers.sprites import FACTORS, SHAPES, draw_sprites, make_sprites
+from vae_helpers.sprites import (
+    FACTORS,
+    SHAPES,
+    draw_sprites,
+    hold_out,
+    make_sprites,
+)
 
 import pytest
 import torch
@@ -317,3 +323,26 @@ def test_make_sprites_refuses(wanted, message):
 def test_draw_sprites_refuses(pose, message):
     with pytest.raises(ValueError, match=message):
         draw_sprites(*pose)
+
+
+def test_hold_out_takes_a_quarter_of_the_poses_and_every_value_equally_often():
+    world = make_sprites(size=12, shape=["ellipse"], rotation=1, x=8, y=4)
+    held_out = hold_out(world)
+    assert held_out.sum() == len(world.images) / 4
+    for column, n_values in zip(
+        world.factor_indices.T, world.factor_sizes, strict=True
+    ):
+        assert len(column[held_out].bincount().unique()) == 1
+        assert len(column[held_out].unique()) == n_values
+
+
+def test_hold_out_keeps_copies_together_and_neighbours_apart():
+    world = make_sprites(2_000, size=12, shape=2, rotation=1, x=4, y=4)
+    held_out = hold_out(world)
+    test_poses = set(map(tuple, world.factor_indices[held_out].tolist()))
+    train_poses = set(map(tuple, world.factor_indices[~held_out].tolist()))
+    assert test_poses
+    assert test_poses.isdisjoint(train_poses)
+    for shape, scale, rotation, x, y in test_poses:
+        if x > 0:
+            assert (shape, scale, rotation, x - 1, y) not in test_poses

@@ -6,11 +6,13 @@ The panel is looked at where readers see it: in notebooks run by a real kernel.
 import base64
 import io
 import signal
+import threading
 import warnings
 from itertools import pairwise
 
+from vae_helpers import training
 from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.objectives import negative_elbo, squared_error
+from vae_helpers.objectives import elbo, negative_elbo, squared_error
 from vae_helpers.panel import TrainingPanel
 from vae_helpers.training import TrainingDivergedError, fit
 
@@ -21,6 +23,7 @@ import pytest
 import torch
 from benchmark_training import flops_per_image
 from PIL import Image
+from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader, TensorDataset
@@ -326,6 +329,37 @@ def test_an_interrupt_before_the_first_step_is_no_error(capsys):
     assert "0 of 5 steps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_an_interrupt_waits_for_adams_imports_and_is_one_line(
+    quiet, monkeypatch, capsys
+):
+    """An import of PyTorch's that is cut short would leave it broken."""
+    make, whole = training._make_optimizer, []
+
+    def import_slowly(*settings):
+        signal.raise_signal(signal.SIGINT)
+        whole.append(True)
+        return make(*settings)
+
+    monkeypatch.setattr(training, "_make_optimizer", import_slowly)
+    model, handler = make_model(), signal.getsignal(signal.SIGINT)
+    history = fit(model, squared_error, make_images(), steps=5, quiet=quiet)
+    assert whole
+    assert (history.losses, history.interrupted) == ([], True)
+    assert torch.equal(weights(model), weights(make_model()))
+    line = "training: stopped by you after 0 of 5 steps; the model keeps what it has"
+    assert capsys.readouterr().out.startswith(line)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_fit_runs_in_a_thread_which_no_interrupt_reaches():
+    done = []
+    thread = threading.Thread(target=lambda: done.append(trained(3)[1]))
+    thread.start()
+    thread.join()
+    assert done == [trained(3)[1]]
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 def test_a_loss_that_is_no_number_stops_before_the_weights_change(bad, capsys):
     model = make_model()
@@ -345,6 +379,60 @@ def test_one_bad_image_in_the_batch_is_enough_to_stop(bad_image):
 
     with pytest.raises(TrainingDivergedError):
         trained(1, at_step(1, spoil))
+
+
+def plus_elbo(model, x):
+    return elbo(model, x).elbo
+
+
+def minus_kl(model, x):
+    terms = elbo(model, x)
+    return -1000 * terms.kl - terms.log_px_z
+
+
+def cross_entropy_of_bytes(model, x):
+    logits, bytes_ = model.decode(model.encode(x)[0]), 255 * x
+    return (logits.clamp(min=0) - bytes_ * logits).flatten(1).sum(1)
+
+
+def small_vae(**settings):
+    torch.manual_seed(0)
+    return VAE(2, hidden_sizes=(5,), **settings)
+
+
+@pytest.mark.parametrize("objective", [plus_elbo, minus_kl, cross_entropy_of_bytes])
+def test_a_loss_below_0_where_none_can_be_is_told_in_one_line(objective, capsys):
+    settings = {"steps": 60, "lr": 0.03, "quiet": True, "title": "demo"}
+    history = fit(small_vae(), objective, make_images(), **settings)
+    lines = capsys.readouterr().out.splitlines()
+    assert history.losses[-1] < 0
+    assert lines[0].startswith("demo: 60 steps, loss -")
+    assert lines[1].startswith("demo: a loss of -")
+    assert "never below 0 for Bernoulli pixels" in lines[1]
+    for suspect in ("wrong sign", "+ELBO", "−KL", r"outside [0, 1]"):
+        assert suspect in lines[1]
+    assert len(lines) == 2
+
+
+def test_a_loss_below_0_is_no_news_where_it_may_be(capsys):
+    """A Gaussian density may exceed 1, and of an unknown model nothing is known."""
+    images = torch.zeros(10, 1, 28, 28)
+    settings = {"steps": 3, "quiet": True}
+    sharp = small_vae(likelihood="gaussian", sigma=0.1).start_at_mean_image(images)
+    nn.init.zeros_(sharp.decoder[-1].weight)
+    assert fit(sharp, negative_elbo, images, **settings).losses[-1] < 0
+    fit(make_model(), lambda model, x: -squared_error(model, x), images, **settings)
+    fit(small_vae(), negative_elbo, images, **settings)
+    assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_a_wrong_sign_that_ends_in_no_number_is_not_blamed_on_the_rate():
+    def spoilt(losses):
+        return losses * torch.nan
+
+    with pytest.raises(TrainingDivergedError, match=r"step 9.*wrong sign") as caught:
+        fit(small_vae(), at_step(9, spoilt, plus_elbo), make_images(), steps=20)
+    assert "lr=" not in str(caught.value)
 
 
 # ── loaders and labels ──────────────────────────────────────────────────────────────
@@ -453,8 +541,8 @@ def test_bad_loaders_and_labels_are_refused(images, labels, error, advice):
         (make_images().flatten(1), r"\(10, 784\).*reshape\(-1, 1, 28, 28\)"),
         (make_images().squeeze(1), r"\(10, 28, 28\).*reshape\(-1, 1, 28, 28\)"),
         (make_images()[0], r"\(1, 28, 28\).*reshape"),
-        (torch.rand(4, 3, 28, 28), r"\(4, 3, 28, 28\).*\(N, 1, 28, 28\)"),
-        (torch.rand(4, 1, 32, 32), r"\(4, 1, 32, 32\).*\(N, 1, 28, 28\)"),
+        (torch.rand(4, 3, 28, 28), r"\(4, 3, 28, 28\).*image_shape=\(3, 28, 28\) b"),
+        (torch.rand(4, 1, 32, 32), r"\(4, 1, 32, 32\).*image_shape=\(1, 32, 32\) b"),
         (torch.rand(0, 1, 28, 28), "at least one image"),
         (torch.tensor([]), r"\(0,\): fit needs \(N, …\)"),
     ],
@@ -509,6 +597,56 @@ def test_arrays_are_refused_and_other_number_types_are_converted():
         fit(model, squared_error, converted, steps=1, quiet=True)
 
 
+class ListedLayers(nn.Module):
+    """A novice's: no module sees the layers in a plain list."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(784, 784)]
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        (ListedLayers(), "no weights to train: .* not in a plain list"),
+        (make_model().requires_grad_(False), r"frozen.*model\.requires_grad_\(True\)"),
+        (make_model().half(), r"half precision \(float16\).*model\.float\(\)"),
+    ],
+)
+def test_models_that_cannot_be_trained_are_refused(model, advice):
+    with pytest.raises(ValueError, match=advice):
+        fit(model, squared_error, make_images(), steps=1)
+
+
+def test_a_model_that_is_frozen_in_part_is_trained_in_part():
+    model = make_model()
+    model.encoder.requires_grad_(False)
+    encoder, decoder = weights(model.encoder), weights(model.decoder)
+    fit(model, squared_error, make_images(), steps=2, quiet=True)
+    assert torch.equal(weights(model.encoder), encoder)
+    assert not torch.equal(weights(model.decoder), decoder)
+
+
+@torch.no_grad()
+def without_gradient(model, x):
+    return squared_error(model, x)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        without_gradient,
+        lambda model, x: squared_error(model, x).detach(),
+        lambda model, x: squared_error(make_model(), x),
+    ],
+)
+def test_a_loss_from_which_no_gradient_comes_is_refused(objective):
+    model, start = make_model(), weights(make_model())
+    with pytest.raises(ValueError, match=r"no gradient .* another model, .*detach\(\)"):
+        fit(model, objective, make_images(), steps=5, quiet=True)
+    assert torch.equal(weights(model), start)
+
+
 @pytest.mark.parametrize(
     "reduce",
     [torch.mean, torch.sum, lambda losses: losses[:, None], lambda losses: losses[1:]],
@@ -555,6 +693,14 @@ def run(steps=60, pause=0.0, stop=None, bad=None, **settings):
     return fit(model, objective, images, steps=steps, **settings)
 """
 CELLS = {
+    "imports": """
+import sys
+from vae_helpers.training import _make_optimizer
+_make_optimizer(torch.nn.Linear(1, 1), 1e-3, "constant", 1)
+loaded = set(sys.modules)
+run(1, quiet=True, preview=None)
+print(set(sys.modules) - loaded)
+""",
     "slow": "slow = run(400, pause=0.002)",
     "quiet": "quiet = run(400, pause=0.002, quiet=True)",
     "same": "same = run()",
@@ -610,6 +756,10 @@ def open_panel(cell):
     alt = panel.metadata["image/png"]["alt"]
     assert panel.data["text/plain"] == alt
     return Image.open(io.BytesIO(png)), alt
+
+
+def test_the_first_run_of_a_kernel_imports_only_where_interrupts_wait(cells):
+    assert cells["imports"].outputs[0].text.splitlines()[1:] == ["set()"]
 
 
 def test_a_run_leaves_one_panel_in_its_last_state_and_nothing_else(cells):

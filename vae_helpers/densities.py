@@ -5,6 +5,7 @@ its parameters takes the value first: `gaussian_log_likelihood(x, mean, logvar)`
 """
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -35,8 +36,8 @@ def reparameterize(
     Gradients reach mu and logvar. Source: Kingma & Welling (2014), section 2.4;
     derived in notebook 03.
     """
-    if n_samples is not None and n_samples < 1:
-        raise ValueError(f"n_samples is {n_samples}: at least one is needed")
+    if n_samples is not None:
+        refuse_bad_count("n_samples", n_samples)
     _refuse_unequal("mu", mu, "logvar", logvar)
     shape = mu.shape if n_samples is None else (n_samples, *mu.shape)
     eps = torch.randn(shape, generator=generator, dtype=mu.dtype, device=mu.device)
@@ -100,6 +101,14 @@ def _refuse_bad_event(name: str, values: Tensor, x: Tensor) -> None:
             f"{name} has shape {tuple(values.shape)} and x {tuple(x.shape)}: x must be "
             f"(B, …), and {name} the same or with samples in front, (L, B, …)"
         )
+
+
+def refuse_bad_count(name: str, value: int) -> None:
+    """Raise `TypeError` for what is no whole number, `ValueError` for one below 1."""
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}: it must be a whole number, an int")
+    if value < 1:
+        raise ValueError(f"{name} is {value}: it must be at least 1")
 
 
 def refuse_bad_pixels(x: Tensor) -> None:

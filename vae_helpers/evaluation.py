@@ -131,9 +131,15 @@ def log_evidence_importance(
         `log_prob` of a `torch.distributions.MixtureSameFamily`.
     proposal: "posterior" samples z from q(z|x), as Burda et al. (2016) do for their
         −L_5000; "prior" samples it from N(0, I).
-    error: one standard error, from the spread of the weights. It knows only of what
-        was sampled: where the proposal misses a part of the posterior, the estimate is
-        too low by far more. In expectation the value is a lower bound of log p(x).
+    error: one standard error, from the spread of the weights, never above 1. It knows
+        only of what was sampled: where the proposal misses a part of the posterior, the
+        estimate is too low by far more. In expectation the value is a lower bound of
+        log p(x).
+
+    No central limit theorem stands behind that error where E_q[w²] is infinite. So it
+    is for a Bernoulli decoder with tanh or ReLU layers as soon as q has one σ² < ½: far
+    out, p(x|z) falls no faster than exp(−a|z|), while p(z)²/q(z|x) grows like
+    exp((1/(2σ²) − 1) z²). Samples of the prior have no such trouble: there w ≤ 1.
 
     Memory does not grow with n_samples. Source: Burda et al. (2016), eq. (8);
     notebook 07.

@@ -27,7 +27,7 @@ class FolderData:
     """The images of a folder in memory, split into training, validation and test.
 
     Of each part: `train_images` (N, C, H, W), float32 in [0, 1]; `train_labels` (N,),
-    int64, each an index into `class_names`; `train_files`, the N paths from the folder
+    int64, each an index into `class_names`; `train_files`, the N paths from `folder`
     on, such as "cats/1.png". `skipped` tells of each file that was left out why; `name`
     is the folder's, and `note` one line that says what was read.
     """
@@ -43,6 +43,7 @@ class FolderData:
     test_files: tuple[str, ...]
     class_names: tuple[str, ...]
     skipped: dict[str, str]
+    folder: Path
     name: str
     note: str
 
@@ -112,7 +113,7 @@ def load_folder(
     train, validation, test = _split(groups, fractions, seed)
     names = tuple(name or root.name for name in classes)
     parts = *stack(train), *stack(validation), *stack(test)
-    data = FolderData(*parts, names, skipped, root.name, note="")
+    data = FolderData(*parts, names, skipped, root, root.name, note="")
     remarks = _describe(data, len(set(groups.values())))
     remarks += _tell_what_was_done(list(images.values()), skipped, background)
     data = replace(data, note=" ".join(remarks + _find_faults(data)))

@@ -1,10 +1,14 @@
 """The models of the course, small enough to hold in the head."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from vae_helpers.densities import bernoulli_log_likelihood, gaussian_log_likelihood
+from vae_helpers.densities import (
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+    refuse_bad_count,
+)
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +19,11 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequent
 
     `mlp([784, 100, 2], nn.ReLU)` maps (B, 784) to (B, 2).
     """
+    if isinstance(activation, nn.Module):
+        raise TypeError(
+            f"activation is {activation}, one layer: give what makes a new one where "
+            f"it is needed, nn.{type(activation).__name__} without parentheses"
+        )
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), activation()]
@@ -43,7 +52,8 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
-        sizes = [math.prod(self.image_shape), *hidden_sizes, latent_dim]
+        refuse_bad_count("latent_dim", latent_dim)
+        sizes = [*_find_sizes(self.image_shape, hidden_sizes), latent_dim]
         self.encoder = mlp(sizes, activation)
         self.decoder = mlp(sizes[::-1], activation)
 
@@ -94,11 +104,12 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         _refuse_bad_likelihood(likelihood, sigma)
+        refuse_bad_count("latent_dim", latent_dim)
         self.latent_dim, self.likelihood = latent_dim, likelihood
         self.image_shape = tuple(image_shape)
-        sizes = [math.prod(self.image_shape), *hidden_sizes]
+        sizes = _find_sizes(self.image_shape, hidden_sizes)
         self.trunk = mlp(sizes, activation)
-        if hidden_sizes:
+        if len(sizes) > 1:
             self.trunk.append(activation())
         self.to_mu = nn.Linear(sizes[-1], latent_dim)
         self.to_logvar = nn.Linear(sizes[-1], latent_dim)
@@ -176,16 +187,38 @@ class VAE(nn.Module):
         return self.pixel_means(mu)
 
 
+def _find_sizes(image_shape: Sequence[int], hidden_sizes: Sequence[int]) -> list[int]:
+    """The sizes of the encoder's layers, from the pixels to the last hidden layer."""
+    if not isinstance(hidden_sizes, Iterable):
+        raise TypeError(
+            f"hidden_sizes is {hidden_sizes!r}: it must hold a size for each hidden "
+            "layer; (400,) is one of 400, and () none"
+        )
+    for size in hidden_sizes:
+        refuse_bad_count("a size in hidden_sizes", size)
+    return [math.prod(image_shape), *hidden_sizes]
+
+
 def _flatten(x: Tensor, image_shape: tuple[int, ...]) -> Tensor:
     """Images (B, C, H, W) → (B, C · H · W); other shapes are refused with advice."""
     if x.shape[1:] != image_shape:
         sizes = ", ".join(map(str, image_shape))
         raise ValueError(
             f"images have shape {tuple(x.shape)}: this model takes (N, {sizes}); "
-            f"images.reshape(-1, {sizes}) does that for flat pixels, and "
-            "image_shape=(C, H, W) builds a model for images of another shape"
+            + _advise(x.shape, image_shape)
         )
     return x.flatten(1)
+
+
+def _advise(shape: Sequence[int], image_shape: tuple[int, ...]) -> str:
+    """How to make images of that shape fit, with every pixel in its place."""
+    given, wanted = ([n for n in ns if n > 1] for ns in (shape[1:], image_shape))
+    if given in (wanted, [math.prod(wanted)]) or shape == image_shape:
+        sizes = ", ".join(map(str, image_shape))
+        return f"images.reshape(-1, {sizes}) gives them that shape"
+    if (*shape[-1:], *shape[1:-1]) == image_shape:
+        return "images.permute(0, 3, 1, 2) puts their channels first"
+    return f"image_shape={tuple(shape[1:])} builds a model for images of that shape"
 
 
 def _refuse_bad_likelihood(likelihood: str, sigma: float | None) -> None:

@@ -357,6 +357,7 @@ def posterior_map(
     ax.imshow(
         np.exp((log_joint - log_joint.max()) / 2),
         origin="lower",
+        interpolation="bilinear",
         cmap=POSTERIOR_SHADES,
         extent=(z1[0] - half1, z1[-1] + half1, z2[0] - half2, z2[-1] + half2),
     )

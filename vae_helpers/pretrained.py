@@ -36,7 +36,11 @@ def load_pretrained(name: str) -> nn.Module:
     content = _read(file, name)
     if hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise _trouble(name, f"{file.name} is damaged: its checksum is not its card's")
-    model = _CLASSES[card["model"]](**card["options"])
+    try:
+        model = _CLASSES[card["model"]](**card["options"])
+    except (TypeError, ValueError) as error:
+        what = f"{name}.json has options that make no {card['model']}: {error}"
+        raise _trouble(name, what) from None
     try:
         weights = safetensors.torch.load(content)
         model.load_state_dict({key: part.float() for key, part in weights.items()})

@@ -126,6 +126,17 @@ def draw_sprites(
     return images
 
 
+def hold_out(sprites: Sprites) -> Tensor:
+    """Which sprites are for the test: about a quarter, (N,) bool.
+
+    Those whose factor indices sum to a multiple of 4. It depends on the pose alone, so
+    a pose that comes twice is on one side only; each neighbour of a held-out pose, one
+    step of one factor away, is for training; and of a whole grid, in which at least two
+    factors have a multiple of 4 values, every value is held out equally often.
+    """
+    return sprites.factor_indices.sum(1) % 4 == 0
+
+
 # ── signed distances from the edge, for shapes that reach 1 from their centre ───────
 # u and v (B, size, size) may be overwritten. The distances are exact across straight
 # edges and arcs, and good near the edge elsewhere, which is where they matter.

@@ -1,13 +1,15 @@
 """One plain training loop with a panel to watch it by."""
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from numbers import Integral
 
+from vae_helpers.densities import refuse_bad_count
 from vae_helpers.panel import TrainingPanel
 from vae_helpers.plots import running_mean
 
@@ -79,26 +81,30 @@ def fit(
 
     Interrupting the kernel ends training early and returns the history so far; the
     model keeps what it has learned. Raises `TrainingDivergedError` when the loss is NaN
-    or infinite, and `ValueError` for pixels that are. Which other pixels are wrong is
-    for the objective to say: a Bernoulli likelihood takes none outside [0, 1].
+    or infinite, and `ValueError` for pixels that are and for a model or an objective
+    with nothing to train. Which other pixels are wrong is for the objective to say: a
+    Bernoulli likelihood takes none outside [0, 1]. A loss below 0 where none can be is
+    said in one line at the end.
     """
-    _refuse_bad_count("steps", steps)
-    _refuse_bad_count("batch_size", batch_size)
+    refuse_bad_count("steps", steps)
+    refuse_bad_count("batch_size", batch_size)
     if preview is not None:
         _refuse_bad_images("preview", preview)
-    like = next(model.parameters())  # has the device and the number type to use
+    like = _find_like(model)  # has the device and the number type to use
     batches = _find_batches(images, labels, like, batch_size, seed)
-    optimizer, scheduler = _make_optimizer(model, lr, schedule, steps)
-    history = History()
-    panel = None if quiet else TrainingPanel(title, steps, preview)
+    history, panel = History(), None
     started = time.perf_counter()
     try:
+        with _interrupts_wait():
+            optimizer, scheduler = _make_optimizer(model, lr, schedule, steps)
+        panel = None if quiet else TrainingPanel(title, steps, preview)
+        started = time.perf_counter()
         with _own_random_state(like.device, seed):
             for batch in islice(batches, steps):
                 loss = _mean_loss(objective, model, batch)
                 optimizer.zero_grad()
-                loss.backward()
-                _refuse_bad_loss(loss, lr, history)
+                _differentiate(loss, model)
+                _refuse_bad_loss(loss, lr, history, model)
                 optimizer.step()
                 scheduler.step()
                 history.losses.append(loss.item())
@@ -112,7 +118,29 @@ def fit(
             panel.close(history.losses, _reconstruct(model, preview))
     if quiet or history.interrupted:
         print(_summary(title, steps, history))
+    if suspicion := _find_suspicion(model, history.losses):
+        print(f"{title}: {suspicion}")
     return history
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let an interrupt wait for the end of the block.
+
+    The first Adam of a kernel imports for seconds, and PyTorch does not survive that an
+    import of it is cut short: no later one works.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts go to the main thread
+        return
+    waiting: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _make_optimizer(
@@ -209,11 +237,25 @@ def _mean_loss(objective: Objective, model: nn.Module, batch: Batch) -> Tensor:
     return losses.mean()
 
 
-def _refuse_bad_count(name: str, value: int) -> None:
-    if not isinstance(value, Integral):
-        raise TypeError(f"{name} is {value!r}: it must be a whole number, an int")
-    if value < 1:
-        raise ValueError(f"{name} is {value}: it must be at least 1")
+def _find_like(model: nn.Module) -> Tensor:
+    """A weight of the model; refused are models that cannot be trained."""
+    weights = list(model.parameters())
+    if not weights:
+        raise ValueError(
+            "the model has no weights to train: a module finds those of the layers "
+            "that are its attributes or in an nn.ModuleList, not in a plain list"
+        )
+    if not any(weight.requires_grad for weight in weights):
+        raise ValueError(
+            "all weights of the model are frozen (requires_grad is False), so there is "
+            "nothing to train: model.requires_grad_(True) frees them"
+        )
+    if any(weight.dtype == torch.float16 for weight in weights):
+        raise ValueError(
+            "the model has weights in half precision (float16), which Adam's division "
+            "by small numbers turns into NaN: train it as model.float()"
+        )
+    return weights[0]
 
 
 def _refuse_bad_loader(loader: Iterable, labels: Tensor | bool | None) -> None:
@@ -243,14 +285,30 @@ def _refuse_bad_images(name: str, images: Tensor) -> None:
         raise ValueError(f"the pixels of {name} range from {low} to {high}, not finite")
 
 
-def _refuse_bad_loss(loss: Tensor, lr: float, history: History) -> None:
+def _differentiate(loss: Tensor, model: nn.Module) -> None:
+    if loss.requires_grad:
+        loss.backward()
+    if all(weight.grad is None for weight in model.parameters()):
+        raise ValueError(
+            "no gradient leads from the loss to this model's weights: look in the "
+            "objective for another model, and there and in the model for .detach(), "
+            ".item(), .numpy() and torch.no_grad()"
+        )
+
+
+def _refuse_bad_loss(
+    loss: Tensor, lr: float, history: History, model: nn.Module
+) -> None:
     if math.isfinite(loss.item()):
         return
+    cause = _find_suspicion(model, history.losses) or (
+        f"usual causes are a learning rate that is too large (lr={lr:g}; try "
+        f"{lr / 10:g}), the logarithm of 0, or a division by 0 in the objective"
+    )
     raise TrainingDivergedError(
         f"the loss became {loss.item()} at step {len(history.losses) + 1}, so training "
-        f"stopped before this step changed the weights. Usual causes: a learning rate "
-        f"that is too large (lr={lr:g}; try {lr / 10:g}), the logarithm of 0, or a "
-        "division by 0 in the objective. Build the model anew before you go on.",
+        f"stopped before this step changed the weights; {cause}. Build the model anew "
+        "before you go on.",
         history,
     )
 
@@ -263,6 +321,18 @@ def _reconstruct(model: nn.Module, preview: Tensor | None) -> Tensor | None:
     weights = next(model.parameters())
     with _own_random_state(weights.device, seed=0):
         return model(preview.to(weights))  # device and dtype
+
+
+def _find_suspicion(model: nn.Module, losses: list[float]) -> str:
+    """What must be wrong where the loss ends below 0 and no −ELBO can; else nothing."""
+    _, means = running_mean(losses)
+    if getattr(model, "likelihood", "") != "bernoulli" or not (means[-1:] < 0).any():
+        return ""
+    return (
+        f"a loss of {means[-1]:.4g} is no −ELBO, which is never below 0 for Bernoulli "
+        "pixels: look for a wrong sign (is it +ELBO or −KL that is minimised?), or "
+        "pixels outside [0, 1] in a likelihood of your own"
+    )
 
 
 def _summary(title: str, steps: int, history: History) -> str:

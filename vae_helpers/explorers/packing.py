@@ -80,7 +80,10 @@ class Gaussian(TypedDict):
 
 
 class PosteriorSetup(TypedDict):
-    """All that `showPosterior` in posterior.js needs; log-densities in nats."""
+    """All that `showPosterior` in posterior.js needs; log-densities in nats.
+
+    note: empty where the grid resolves the encoder's q; else what the reader is told.
+    """
 
     kind: str
     title: str
@@ -95,6 +98,8 @@ class PosteriorSetup(TypedDict):
     window: Sequence[Sequence[float]]
     limits: dict[str, Sequence[Sequence[float]]]
     encoder: Gaussian
+    encoder_elbo: float
+    note: str
     best: Gaussian
 
 

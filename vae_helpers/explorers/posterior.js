@@ -16,6 +16,8 @@
  * @property {Interval[]} window  what the plane shows
  * @property {{mu: Interval[], sigma: Interval[]}} limits
  * @property {Gaussian} encoder
+ * @property {number} encoder_elbo  in nats
+ * @property {string} note  empty where the grid resolves the encoder's q
  * @property {Gaussian} best
  */
 
@@ -53,7 +55,7 @@ function showPosterior(model, body, setup) {
   const pictures = add(panel, "div", "vae-pictures");
   makePicture(pictures, decoder.shape, "image x")(floatsOf(setup.image));
   const putImage = makePicture(pictures, decoder.shape, "decoded μ");
-  const drawBars = makeBars(panel, setup.log_px, measure(setup.encoder).elbo, colors);
+  const drawBars = makeBars(panel, setup.log_px, setup.encoder_elbo, colors);
   const controls = add(panel, "div", "vae-controls");
   /** @type {Gaussian} */
   let q = { mu: [...model.get("mu")], sigma: [...model.get("sigma")] };
@@ -63,8 +65,9 @@ function showPosterior(model, body, setup) {
     limits.sigma[d], (value) => put({ mu: q.mu, sigma: replaced(q.sigma, d, value) })));
   const readOut = makeReadOut(controls);
   const buttons = add(controls, "div", "vae-buttons");
-  makeButton(buttons, "encoder’s q", () => put(setup.encoder));
+  if (!setup.note) makeButton(buttons, "encoder’s q", () => put(setup.encoder));
   makeButton(buttons, "best Gaussian", () => put(setup.best));
+  if (setup.note) add(controls, "div", "vae-note").textContent = setup.note;
   const link = makeLink(model, { mu: () => q.mu, sigma: () => q.sigma }, () => {
     q = { mu: [...model.get("mu")], sigma: [...model.get("sigma")] };
     draw();
@@ -275,7 +278,7 @@ function drawEllipse(plane, { mu, sigma }, color) {
 
 /**
  * One bar: the ELBO, then KL(q ‖ p(z|x)), which fills what is missing to log p(x). Its
- * scale holds the ELBO at the start, and some more.
+ * scale holds the encoder's ELBO, and some more.
  * @type {(parent: Element, logPx: number, start: number, colors: Record<string, string>) => (elbo: number, kl: number) => void}
  */
 function makeBars(parent, logPx, start, colors) {

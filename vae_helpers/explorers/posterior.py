@@ -1,6 +1,9 @@
 """One image's exact posterior p(z|x), and a Gaussian q to lay over it by hand."""
 
-from vae_helpers.exact import posterior_grid
+import textwrap
+from typing import Any
+
+from vae_helpers.exact import exact_elbo, posterior_grid
 from vae_helpers.explorers.base import Explorer, Numbers
 from vae_helpers.explorers.packing import (
     Gaussian,
@@ -21,16 +24,16 @@ from vae_helpers.plots import (
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 
 class PosteriorExplorer(Explorer):
     """One image's exact posterior p(z|x), and a Gaussian q to lay over it by hand.
 
-    Bars show the ELBO and KL(q ‖ p(z|x)), each by a sum of its own over the grid:
-    together they are log p(x), wherever q is put.
+    A bar shows the ELBO and KL(q ‖ p(z|x)): together they are log p(x), wherever q is
+    put. In the browser each is a sum of its own over the grid.
 
     model: a `VAE` with two latent dimensions. x: one image (C, H, W) or (1, C, H, W).
     window: (z₁, z₂, half-width) of the square that is shown; without it, the one that
@@ -38,9 +41,13 @@ class PosteriorExplorer(Explorer):
     alt: what is shown, for readers who cannot see it.
 
     `explorer.mu` and `explorer.sigma` read and set q: two numbers each, within what the
-    grid resolves. `grid` holds log p(x|z) and log p(x); `encoder_q` and `best_q` are
-    (mu, sigma) of the encoder and of the highest ELBO on the grid. `to_html(path)`
-    writes a page that works without Python.
+    grid resolves. `grid` holds log p(x|z) and log p(x). `encoder_q` is (mu, sigma) of
+    the encoder and `encoder_elbo` its ELBO, both exact. `best_q` has the highest ELBO
+    that the grid resolves.
+    q starts as the encoder's. Where the grid does not resolve that, because the
+    encoder's q lies outside the window or is too narrow or too wide for it, q starts as
+    the best one, and a note says so. `to_html(path)` writes a page that works without
+    Python.
     """
 
     mu = Numbers(lambda explorer: explorer.limits["mu"]).tag(sync=True)
@@ -65,15 +72,17 @@ class PosteriorExplorer(Explorer):
             "sigma": [self.grid.sigma_limits] * 2,
         }
         self._log_joint = _add_log_prior(self.grid.log_px_z, *self.grid.axes())
-        self.encoder_q = self._clamp(*_encode_one(model, x))
-        self.best_q = self._clamp(*self.grid.best_gaussian(self._starts()))
+        self.encoder_q, self.encoder_elbo = _encode_one(model, x)
+        self.best_q = self.grid.best_gaussian(self._starts())
+        is_resolved = self.grid.resolves(*self.encoder_q)
+        self._note = "" if is_resolved else _tell(*self.encoder_q, self.encoder_elbo)
         self._alt = alt or (
             "The exact posterior of one image over two latent dimensions, with a "
-            "Gaussian q to drag and widen, and bars for its ELBO and KL."
+            "Gaussian q to drag and widen, and a bar of its ELBO and KL."
         )
         self._image = as_images(x[None])[0]
         encoder, best = _name_parts(self.encoder_q), _name_parts(self.best_q)
-        super().__init__(**encoder)
+        super().__init__(**encoder if is_resolved else best)
         setup: PosteriorSetup = {
             "kind": "posterior",
             "title": title,
@@ -92,6 +101,8 @@ class PosteriorExplorer(Explorer):
             "window": self.grid.window,
             "limits": self.limits,
             "encoder": encoder,
+            "encoder_elbo": self.encoder_elbo,
+            "note": self._note,
             "best": best,
         }
         self._setup = dict(setup)
@@ -106,13 +117,6 @@ class PosteriorExplorer(Explorer):
         """The ELBO of the present q in nats, by the sum over the grid."""
         return self.grid.elbo(*torch.tensor([self.mu, self.sigma]).double()).item()
 
-    def _clamp(self, mu: ArrayLike, sigma: ArrayLike) -> tuple[list, list]:
-        """The nearest q that the grid resolves."""
-        return (
-            np.clip(mu, *np.transpose(self.limits["mu"])).tolist(),
-            np.clip(sigma, *np.transpose(self.limits["sigma"])).tolist(),
-        )
-
     def _starts(self) -> list[tuple[list, list]]:
         """Where the climb to the best Gaussian begins: the encoder, and the summit."""
         z1, z2 = self.grid.axes()
@@ -121,26 +125,57 @@ class PosteriorExplorer(Explorer):
         _, widest = self.grid.sigma_limits
         return [
             self.encoder_q,
-            self._clamp(summit, self.encoder_q[1]),
-            self._clamp(summit, [widest / 3] * 2),
+            (summit, self.encoder_q[1]),
+            (summit, [widest / 3] * 2),
         ]
 
     def _draw_still(self) -> Figure:
-        fig = Figure(figsize=(8, 4.4), layout="constrained")
-        plane, frame = fig.subplots(1, 2, width_ratios=[2, 1])
+        fig = Figure(figsize=(9.2, 4.4), layout="constrained")
+        places: Any = [["plane", "x", "mean"], ["plane", "bar", "bar"]]
+        parts = fig.subplot_mosaic(
+            places, width_ratios=[2.2, 1, 1], height_ratios=[2, 1]
+        )
         posterior_map(
             self._log_joint,
             *self.grid.axes(),
             mu=self.mu,
             sigma=self.sigma,
             limits=self.grid.window,
-            title=f"ELBO {self.elbo:.2f}, log p(x) {self.grid.log_px:.2f} nats",
-            ax=plane,
+            title="exact p(z|x), and q at 1σ and 2σ",
+            ax=parts["plane"],
         )
-        show_image(frame, self._image)
-        frame.set_xlabel("image x")
+        captions = {"x": "image x", "mean": "decoded μ"}
+        for name, image in (("x", self._image), ("mean", self.image)):
+            show_image(parts[name], image)
+            parts[name].set_xlabel(captions[name])
+        _draw_bar(parts["bar"], self.elbo, self.grid.log_px, self.encoder_elbo)
         fig.suptitle(self._setup["title"], parse_math=False)
+        fig.supxlabel(textwrap.fill(self._note, 100), fontsize=9)
         return fig
+
+
+def _draw_bar(ax: Axes, elbo: float, log_px: float, start: float) -> None:
+    """The bar of `makeBars` in posterior.js: the ELBO, and the KL up to log p(x)."""
+    left = log_px - max(30, 1.2 * (log_px - start))
+    end = max(elbo, left)
+    words = {"ELBO": elbo, "KL(q ‖ p(z|x))": max(log_px - elbo, 0), "log p(x)": log_px}
+    parts: list[Any] = [
+        ax.barh(0, end - left, 0.5, left, color=COLORS["elbo"]),
+        ax.barh(0, max(log_px - end, 0), 0.5, end, color=COLORS["kl"]),
+        ax.axvline(log_px, color=COLORS["log_px"], lw=2),
+    ]
+    labels = [f"{name} {value:.2f}".replace("-", "−") for name, value in words.items()]
+    ax.legend(parts, labels, loc="upper left", fontsize=9, borderaxespad=0)
+    ax.set(xlim=(left, log_px), ylim=(-0.3, 1.9), yticks=[], xlabel="nats per image")
+    ax.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _tell(mu: list[float], sigma: list[float], elbo: float) -> str:
+    """What a reader is told where the grid does not resolve the encoder's q."""
+    why = "μ is outside this window, or σ too small or too large for it"
+    centre, spread = (", ".join(f"{value:.3g}" for value in q) for q in (mu, sigma))
+    q = f"μ = ({centre}), σ = ({spread}) and ELBO {elbo:.2f} nats"
+    return f"The encoder’s q is not shown ({q}): {why}.".replace("-", "−")
 
 
 def _add_log_prior(log_px_z: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
@@ -162,6 +197,8 @@ def _read_image(x: Tensor, model: VAE) -> Tensor:
 
 
 @torch.no_grad()
-def _encode_one(model: VAE, x: Tensor) -> tuple[list, list]:
-    mu, logvar = model.encode(x[None])
-    return mu[0].tolist(), (0.5 * logvar[0]).exp().tolist()
+def _encode_one(model: VAE, x: Tensor) -> tuple[tuple[list, list], float]:
+    """mu and sigma of the encoder's q for one image (C, H, W), and its exact ELBO."""
+    mu, logvar = (part.double().cpu() for part in model.encode(x[None]))
+    elbo = exact_elbo(model, x[None], mu, logvar).item()
+    return (mu[0].tolist(), (0.5 * logvar[0]).exp().tolist()), elbo

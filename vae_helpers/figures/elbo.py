@@ -1,19 +1,11 @@
-"""Figures of single lessons; what they share is in `plots`."""
+"""Figures of notebooks 02 and 03: latent variables, the KL, the ELBO, noise."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 
 from vae_helpers.plots import (
-    CLASS_COLORS,
     COLORS,
-    add_ellipses,
-    as_images,
-    image_rows,
-    latent_scatter,
-    running_mean,
     show_image,
-    spread_apart,
     to_numpy,
 )
 
@@ -24,74 +16,6 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
-
-# ── notebook 01: the plane of codes ─────────────────────────────────────────────────
-
-
-def framed_images(images: Mapping[str, ArrayLike]) -> Figure:
-    """Images (1, 28, 28) or (28, 28) side by side in frames, with their titles."""
-    fig, axes = plt.subplots(1, len(images), figsize=(2 * len(images), 2.3))
-    for ax, (title, image) in zip(np.atleast_1d(axes), images.items(), strict=True):
-        show_image(ax, image)
-        ax.spines[:].set_visible(True)
-        ax.set_title(title)
-    return fig
-
-
-def planes(codes_by_title: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
-    """Planes of codes side by side, title → codes (N, 2), all at the same scale."""
-    n_planes, both = len(codes_by_title), [to_numpy(c) for c in codes_by_title.values()]
-    fig, axes = plt.subplots(1, n_planes, figsize=(5 * n_planes, 4.8), squeeze=False)
-    for ax, title, codes in zip(axes.flat, codes_by_title, both, strict=True):
-        latent_scatter(codes, labels, title=title, ax=ax, legend=False)
-    low, high = (end(np.vstack(both), axis=0) for end in (np.min, np.max))
-    middle, half = (low + high) / 2, 0.53 * (high - low).max()
-    for ax in axes.flat:
-        ax.set_aspect("equal", adjustable="box")
-        ax.set_xlim(middle[0] - half, middle[0] + half)
-        ax.set_ylim(middle[1] - half, middle[1] + half)
-    return fig
-
-
-def marked_places(
-    codes: ArrayLike,
-    labels: ArrayLike,
-    places: ArrayLike,
-    images: ArrayLike,
-    captions: Sequence[str],
-    *,
-    title: str,
-) -> Figure:
-    """The plane of codes (N, 2) with places (k, 2) marked A, B, …, and their images.
-
-    images: (k, 1, 28, 28), what the places decode to. captions: k texts under them.
-    """
-    fig = plt.figure(figsize=(10, 4.8))
-    left, right = fig.subfigures(1, 2, width_ratios=[1.1, 1])  # type: ignore[misc]
-    plane = left.subplots()
-    latent_scatter(codes, labels, title=title, ax=plane, clear_of=places)
-    letters = [chr(ord("A") + k) for k in range(len(captions))]
-    square = {"boxstyle": "square,pad=0.15", "fc": "black", "ec": "white"}
-    style = {
-        "color": "white",
-        "ha": "center",
-        "va": "center",
-        "size": 9,
-        "bbox": square,
-    }
-    for place, letter in zip(to_numpy(places), letters, strict=True):
-        plane.text(*place, letter, zorder=6, **style)
-    frames = right.subplots(2, -(-len(letters) // 2)).flatten()
-    for frame in frames[len(letters) :]:
-        frame.set_axis_off()
-    shown = zip(frames, as_images(images), letters, captions, strict=False)
-    for frame, image, letter, caption in shown:
-        show_image(frame, image)
-        frame.set_title(f"{letter}: {caption}")
-    return fig
-
-
-# ── latent variables, KL and ELBO (notebooks 02, 03) ────────────────────────────────
 
 
 def densities(
@@ -313,130 +237,3 @@ def recolor(fig: Figure, *colors: str) -> None:
         line.set_color(color)
     if ax.get_legend():
         ax.legend()
-
-
-# ── the VAE (notebooks 04 and 04b) ──────────────────────────────────────────────────
-
-
-def stacked_loss(
-    log_px_z: Sequence[float], kl: Sequence[float], *, title: str, width: int = 50
-) -> Figure:
-    """The two parts of −ELBO over the steps, one on top of the other; their sum on top.
-
-    log_px_z, kl: the means of each minibatch, in nats per image. Every curve is the
-    mean of the last `width` steps.
-    """
-    steps, low = running_mean(kl, width)
-    _, high = running_mean([k - p for p, k in zip(log_px_z, kl, strict=True)], width)
-    fig, ax = plt.subplots(figsize=(7.5, 4))
-    ax.fill_between(steps, 0, low, color=COLORS["kl"], alpha=0.6, lw=0, label="KL")
-    ax.fill_between(
-        steps, low, high, color=COLORS["decoder"], alpha=0.25, lw=0, label="−log p(x|z)"
-    )
-    ax.plot(steps, high, color=COLORS["elbo"], lw=2, label="their sum: −ELBO")
-    ax.set(xlabel="step", ylabel="nats per image", title=title, xlim=(1, len(steps)))
-    ax.set_ylim(bottom=0)
-    handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles[::-1], labels[::-1])  # in the order of the figure, from the top
-    return fig
-
-
-def posterior_planes(
-    clouds: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    labels: ArrayLike,
-    *,
-    n_sigma: float = 2.0,
-) -> Figure:
-    """q(z|x) of several models on planes of one scale, each with the prior's circle.
-
-    clouds: title → mu and sigma, both (N, 2). labels: (N,), the class of each image: a
-    colour and, near its median, a numeral. Ellipses and circle are drawn at n_sigma
-    standard deviations.
-    """
-    size = (5.2 * len(clouds), 6)
-    fig, axes = plt.subplots(1, len(clouds), figsize=size, squeeze=False)
-    fig.set_layout_engine("constrained", rect=(0, 0, 1, 0.96))  # room for titles
-    reach = max(np.abs(to_numpy(mu)).max() for mu, _ in clouds.values())
-    reach = 1.05 * max(reach, n_sigma)
-    labels = to_numpy(labels)
-    colors = [CLASS_COLORS[int(label) % 10] for label in labels]
-    for ax, (title, (mu, sigma)) in zip(axes[0], clouds.items(), strict=True):
-        ax.scatter(*to_numpy(mu).T, s=5, color=colors, label="μ, coloured by class")
-        add_ellipses(ax, mu, sigma, n_sigma=n_sigma, edgecolors=colors)
-        circle = plt.Circle((0, 0), n_sigma, fill=False, ls="--", lw=2)
-        circle.set(edgecolor=COLORS["prior"])
-        ax.add_patch(circle)
-        of = f"{n_sigma:g} standard deviations of"
-        ax.plot([], [], "o", mfc="none", c="black", label=f"{of} one q(z|x)")
-        ax.plot([], [], "--", c=COLORS["prior"], lw=2, label=f"{of} p(z)")
-        ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        _add_classes(ax, to_numpy(mu), labels, gap=0.1 * reach)
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside lower center", ncols=3)
-    return fig
-
-
-def _add_classes(ax: Axes, codes: np.ndarray, labels: np.ndarray, gap: float) -> None:
-    """A small numeral near the median of each class, at least `gap` apart."""
-    classes = np.unique(labels)
-    medians = [np.median(codes[labels == label], axis=0) for label in classes]
-    for (z1, z2), label in zip(spread_apart(medians, gap), classes, strict=True):
-        color = CLASS_COLORS[int(label) % 10]
-        box = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": color, "lw": 1.5}
-        name, middle = str(int(label)), "center"
-        ax.text(z1, z2, name, ha=middle, va=middle, size=8, bbox=box, zorder=4)
-
-
-def paths_and_pushes(
-    paths: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    pushes: Mapping[str, tuple[ArrayLike, ArrayLike]],
-) -> Figure:
-    """Tests 3 and 4 of notebook 01 for several models, side by side.
-
-    paths: model → (shares of the way, distances to the nearest training image).
-    pushes: model → (pushes in standard deviations, how far the decoded image moves).
-    """
-    fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.8))
-    for ax, lines in zip(axes, (paths, pushes), strict=True):
-        looks = cycle([("C5", "o--"), ("C6", "s-"), ("C7", "^:")])  # of no quantity
-        for (label, (x, y)), (color, style) in zip(lines.items(), looks, strict=False):
-            ax.plot(x, y, style, color=color, label=label)
-        ax.set_ylim(bottom=0)
-        ax.legend(loc="lower right")
-    axes[0].set(
-        title="Test 3: a path leaves the data half-way",
-        xlabel="share of the way between two codes",
-        ylabel="distance to the nearest\ntraining image [pixel space]",
-    )
-    axes[1].set(
-        title="Test 4: how far a push moves the image",
-        xlabel="push [standard deviations of the codes]",
-        ylabel="distance it moves [pixel space]",
-    )
-    return fig
-
-
-# ── your own data (notebook 09) ─────────────────────────────────────────────────────
-
-
-def class_rows(
-    images: ArrayLike,
-    labels: ArrayLike,
-    names: Sequence[str],
-    *,
-    n_rows: int = 9,
-    n_columns: int = 12,
-) -> Figure:
-    """Images (N, C, H, W) of each class in a row; of many classes, about n_rows.
-
-    labels: (N,), indices into `names`. A class has the same number of images as the
-    others, as far as it reaches, taken evenly; one without images is left out.
-    """
-    pixels, owners = to_numpy(images), to_numpy(labels)
-    rows = {}
-    for i in range(0, len(names), math.ceil(len(names) / n_rows)):
-        of_class = pixels[owners == i]
-        if len(of_class):
-            rows[names[i]] = of_class[:: math.ceil(len(of_class) / n_columns)]
-    return image_rows(rows, "Training images as they were read")
