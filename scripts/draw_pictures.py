@@ -480,7 +480,7 @@ def draw_map() -> None:
 
 
 def draw_outlook() -> None:
-    art = Picture(940, 420, "a VAE, and which of its parts each successor changes")
+    art = Picture(940, 420, "a VAE, and what its successors change or keep")
     y = 220
     art.image(30, y - 40, 80, capital())
     art.math(70, y + 66, "x", 20)
@@ -500,7 +500,7 @@ def draw_outlook() -> None:
         (424, 30, PRIOR, "VampPrior · flow prior · latent diffusion", "a learned p(z)"),
         (300, 350, Q, "hierarchical VAE", "z on many levels"),
         (548, 350, Q, "VQ-VAE", "z from a table of vectors"),
-        (806, 350, ELBO, "GAN", "a critic; no encoder, no bound"),
+        (806, 350, ELBO, "GAN", "the decoder alone, no bound"),
     )
     for x, top, color, names, change in notes:
         half = 168 if top < 100 else 112
@@ -511,7 +511,7 @@ def draw_outlook() -> None:
         (((424, 72), (424, 102)), PRIOR),
         (((340, 328), (406, 252)), Q),
         (((510, 328), (442, 252)), Q),
-        (((790, 328), (770, 268)), ELBO),
+        (((736, 328), (668, 286)), ELBO),
     ):
         art.arrow(*points, color=color, dashed=True)
     art.save("outlook")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 import struct
 import time
 import zlib
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from vae_helpers import data, folders
 from vae_helpers.folders import load_folder
-from vae_helpers.image_files import UnreadableImageError, read_image
+from vae_helpers.image_files import ImageFiles, UnreadableImageError, read_image
 from vae_helpers.models import VAE
 from vae_helpers.objectives import negative_elbo
 from vae_helpers.training import fit
@@ -19,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.testing import assert_close
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as vision
 
@@ -199,24 +200,13 @@ def test_the_variable_starts_at_the_projects_folder(tmp_path, monkeypatch):
 # ── more than memory holds ──────────────────────────────────────────────────────────
 
 
-class LazyFiles(Dataset):
-    def __init__(self, paths):
-        self.paths = paths
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, i):
-        return read_image(self.paths[i]).pixels
-
-
 def test_training_on_files_is_training_in_memory(tmp_path):
     """Bit for bit: a tensor can be loaded from as well, in the same order."""
     found = load_folder(write_letters(tmp_path, n_fonts=20))
     losses = []
     for source in (
         found.train_images,
-        LazyFiles([found.folder / file for file in found.train_files]),
+        ImageFiles([found.folder / file for file in found.train_files]),
     ):
         order = torch.Generator().manual_seed(3)
         loader = DataLoader(source, batch_size=10, shuffle=True, generator=order)
@@ -225,6 +215,25 @@ def test_training_on_files_is_training_in_memory(tmp_path):
         losses.append(fit(model, negative_elbo, loader, steps=13, quiet=True).losses)
     assert losses[0] == losses[1]
     assert len(set(losses[0])) == 13
+
+
+def test_image_files_are_read_as_they_are_asked_for_and_turned_around(tmp_path):
+    write(tmp_path / "1.png")
+    path = tmp_path / "1.png"
+    expected = read_image(path, (8, 6), "RGB").pixels
+    (found,) = ImageFiles([path], (8, 6), "RGB")
+    (turned,) = ImageFiles([path], (8, 6), "RGB", turn_around=True)
+    assert_close(found, expected, rtol=0, atol=0)
+    assert_close(turned, 1 - expected, rtol=0, atol=0)
+
+
+def test_image_files_go_to_the_processes_of_a_loader(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for seed, path in enumerate(paths):
+        write(path, seed=seed)
+    files = ImageFiles(paths)
+    copied = pickle.loads(pickle.dumps(files))
+    assert_close(list(copied), list(files), rtol=0, atol=0)
 
 
 # ── the split ───────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ import base64
 import io
 import signal
 import threading
+import time
 import warnings
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from vae_helpers import training
 from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.objectives import elbo, negative_elbo, squared_error
 from vae_helpers.panel import TrainingPanel
-from vae_helpers.training import TrainingDivergedError, fit
+from vae_helpers.training import TrainingDivergedError, fit, time_steps
 
 import nbclient
 import nbformat.v4
@@ -674,7 +675,7 @@ SETUP = """
 import signal, time
 from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.objectives import negative_elbo, squared_error
-from vae_helpers.training import TrainingDivergedError, fit
+from vae_helpers.training import TrainingDivergedError, fit, time_steps
 import torch
 torch.set_num_threads(1)
 images = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -843,3 +844,22 @@ def test_the_benchmark_counts_the_operations_that_pytorch_counts(n_hidden, laten
 
 def test_the_benchmark_counts_for_the_vae_of_pytorchs_example_unless_asked():
     assert flops_per_image() == flops_per_image(400, 20)
+
+
+# ── what a step costs ───────────────────────────────────────────────────────────────
+
+
+def test_time_steps_finds_the_dearer_objective_and_trains_both():
+    models = [VAE(2, hidden_sizes=(3,)) for _ in range(2)]
+    before = [model.to_mu.weight.clone() for model in models]
+
+    def objective(model, x):
+        if model is models[1]:
+            time.sleep(0.05)
+        return negative_elbo(model, x)
+
+    quick, slow = time_steps(models, objective, make_images(), n_steps=3)
+    assert 0 < quick < slow
+    assert slow > 0.05
+    for model, weight in zip(models, before, strict=True):
+        assert not torch.equal(model.to_mu.weight, weight)

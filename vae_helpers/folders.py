@@ -290,8 +290,8 @@ def _refuse_too_many(n: int, size: tuple[int, int], mode: str) -> None:
     if n_bytes > _MOST_BYTES:
         raise ValueError(
             f"{n:,} images of this size take {n_bytes / 1e9:.1f} GB: choose a "
-            "smaller size, or read them batch by batch, a DataLoader on torchvision's "
-            "ImageFolder, as notebook 09 shows"
+            "smaller size, or read them batch by batch with a DataLoader, as "
+            "section 13 of notebook 09 does"
         )
 
 

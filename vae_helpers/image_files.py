@@ -1,6 +1,7 @@
 """One image file of any kind, read over Pillow as pixels of one size in [0, 1]."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.utils.data import Dataset
 
 
 class UnreadableImageError(ValueError):
@@ -25,6 +27,32 @@ class ImageFile(NamedTuple):
     was_cropped: bool
     was_transparent: bool
     was_deep: bool
+
+
+class ImageFiles(Dataset):
+    """Image files as tensors (C, H, W), each opened only when it is asked for.
+
+    paths: the files. size, mode: those of `read_image`. turn_around: 1 − pixels, so
+        that 1 is ink on white paper. For a `DataLoader`, also one with `num_workers`.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        size: tuple[int, int] = (28, 28),
+        mode: str = "L",
+        *,
+        turn_around: bool = False,
+    ) -> None:
+        self.paths, self.size, self.mode = list(paths), size, mode
+        self.turn_around = turn_around
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> Tensor:
+        pixels = read_image(self.paths[i], self.size, self.mode).pixels
+        return 1 - pixels if self.turn_around else pixels
 
 
 def read_image(

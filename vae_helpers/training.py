@@ -2,12 +2,13 @@
 
 import math
 import signal
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 
 from vae_helpers.densities import refuse_bad_count
 from vae_helpers.panel import TrainingPanel
@@ -121,6 +122,36 @@ def fit(
     if suspicion := _find_suspicion(model, history.losses):
         print(f"{title}: {suspicion}")
     return history
+
+
+def time_steps(
+    models: Sequence[nn.Module],
+    objective: Objective,
+    images: Tensor,
+    *,
+    batch_size: int = 64,
+    n_steps: int = 50,
+) -> list[float]:
+    """Seconds that a training step of each model takes: the median of n_steps.
+
+    The models take steps in turn, so that whatever else the computer does slows all of
+    them alike; the first ten rounds do not count, since they are slow. Their weights
+    change: give models that you do not need.
+    """
+    adams = [torch.optim.Adam(model.parameters(), fused=True) for model in models]
+    rounds = []
+    for _ in range(10 + n_steps):
+        clock = [time.perf_counter()]
+        for model, adam in zip(models, adams, strict=True):
+            rows = torch.randperm(len(images))[:batch_size].to(images.device)
+            loss = objective(model, images[rows]).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            loss.item()  # waits until a GPU is ready
+            clock.append(time.perf_counter())
+        rounds.append([after - before for before, after in pairwise(clock)])
+    return [statistics.median(times) for times in zip(*rounds[10:], strict=True)]
 
 
 @contextmanager
