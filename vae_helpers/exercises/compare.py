@@ -82,7 +82,7 @@ def _compare_shapes(got: Tensor, due: Tensor) -> str:
     if got.ndim == 2 and due.ndim == 1 and set(got.shape) <= {1, len(due)}:
         words += " PyTorch would not complain later: it broadcasts, and computes every"
         words += " pair. Which dimension is one too many?"
-    elif got.shape[: due.ndim] == due.shape:
+    elif due.shape in (got.shape[: due.ndim], got.shape[-due.ndim :]):
         words += " Over what do you still have to sum, or to average?"
     return words
 
@@ -98,6 +98,8 @@ def _find_pattern(
     ratio, offset = got / due, got - due
     if ratio.isfinite().all() and ratio.std() < 1e-3 * ratio.mean().abs():
         factor = ratio.mean().item()
+        if abs(factor - 1) < 0.01:
+            return "Close, but not exact (rounding, or a search that is too coarse?): "
         return "The sign is reversed: " * math.isclose(factor, -1, abs_tol=1e-3) or (
             f"Always {factor:.4g} times the right number: "
         )

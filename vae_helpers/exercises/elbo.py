@@ -206,6 +206,50 @@ check_gaussian_kl = Exercise(
             ).sum(1),
         ),
         Wrong(
+            "Average (z − μ₂)² under the *first* Gaussian: is it (μ₁ − μ₂)² alone? z "
+            "itself varies.",
+            lambda m1, l1, m2, l2: (
+                0.5 * (_kl_terms(m1, l1, m2, l2) - (l1 - l2).exp()).sum(1)
+            ),
+        ),
+        Wrong(
+            "Average (z − μ₂)² under the *first* Gaussian. Which of the two variances "
+            "has z there?",
+            lambda m1, l1, m2, l2: (
+                0.5 * (_kl_terms(m1, l1, m2, l2) - (l1 - l2).exp() + 1).sum(1)
+            ),
+        ),
+        Wrong(
+            "You use the average of z². The second log-density has (z − μ₂)²: where "
+            "is μ₂?",
+            lambda m1, l1, m2, l2: (
+                0.5 * _kl_terms(m1, l1, torch.zeros_like(m2), l2).sum(1)
+            ),
+        ),
+        Wrong(
+            "Take equal means, and look at the logarithm alone. It was log σ₂/σ₁; what "
+            "is log σ, if logvar is given?",
+            lambda m1, l1, m2, l2: 0.5 * (_kl_terms(m1, l1, m2, l2) + l2 - l1).sum(1),
+        ),
+        Wrong(
+            "Make the first Gaussian very narrow: the KL must grow. Which of the two "
+            "log-variances stands with a minus?",
+            lambda m1, l1, m2, l2: (
+                0.5 * (_kl_terms(m1, l1, m2, l2) - 2 * (l2 - l1)).sum(1)
+            ),
+        ),
+        Wrong(
+            "You divide by σ₂. What stands below (z − μ)² in a Gaussian's log-density?",
+            lambda m1, l1, m2, l2: (
+                0.5
+                * (((m1 - m2) ** 2 + l1.exp()) / (l2 / 2).exp() - 1 + l2 - l1).sum(1)
+            ),
+        ),
+        Wrong(
+            "The −1 is there once; each of the D dimensions brings one.",
+            lambda *four: 0.5 * ((_kl_terms(*four) + 1).sum(1) - 1),
+        ),
+        Wrong(
             "The distance of the means is measured in units of a standard deviation. "
             "Of which Gaussian?",
             lambda m1, l1, m2, l2: (
@@ -217,7 +261,7 @@ check_gaussian_kl = Exercise(
             lambda *four: -0.5 * _kl_terms(*four).sum(1),
         ),
         Wrong(
-            "One number for all images? Each of them has its own q.",
+            "One number for the whole batch? Each row has its own two Gaussians.",
             lambda *four: 0.5 * _kl_terms(*four).sum(),
         ),
     ],

@@ -119,8 +119,8 @@ class Exercise:
             title = self._title(answer, "right")
             return Reply("right", title + self.remember)
         if not self._agree(found[:1], [again]):
-            words = "it gives another result each time. Use the random numbers that "
-            words += "it is called with, and no others."
+            words = "it gives another result each time. Use the random numbers among "
+            words += "its arguments; if there are none, a formula instead of samples."
             return Reply("value", self._title(answer, "value") + words)
         kind, words, hint = self._diagnose(rounds, found, expected)
         if kind != "known":

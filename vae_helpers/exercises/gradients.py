@@ -73,6 +73,14 @@ check_best_baseline = Exercise(
             ).expand(3),
         ),
         Wrong(
+            "You subtract the mean of (f − b) g, as in a sample variance. On average "
+            "it does not depend on b; the exercise asks for the plain mean square.",
+            lambda f, score: (
+                (f[:, None] * score * (score - score.mean(0))).mean(0)
+                / score.var(0, correction=0)
+            ),
+        ),
+        Wrong(
             "There is a g too few above. Set the derivative of the mean of (f − b)² g² "
             "in b to zero.",
             lambda f, score: (f[:, None] * score).mean(0) / (score**2).mean(0),

@@ -64,7 +64,8 @@ check_reparameterize = Exercise(
 
 
 def _samples_and_costs(generator: Generator) -> Inputs:
-    return {"mu": normal(generator, 3), "eps": normal(generator, 5, 3)}
+    n = int(torch.randint(5, 12, (), generator=generator))  # not to be hard-coded
+    return {"mu": normal(generator, 3), "eps": normal(generator, n, 3)}
 
 
 def _log_q_and_costs(mu: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,8 +86,12 @@ def _leave_one_out(mu: Tensor, eps: Tensor) -> dict[str, Tensor]:
     return {"gradient in mu": sum(terms, torch.zeros(3, dtype=z.dtype)) / n}
 
 
+def _others(cost: Tensor) -> Tensor:
+    return (cost.sum() - cost) / (len(cost) - 1)
+
+
 def _less_others(cost: Tensor) -> Tensor:
-    return cost - (cost.sum() - cost) / (len(cost) - 1)
+    return cost - _others(cost)
 
 
 check_score_loss = Exercise(
@@ -105,6 +110,37 @@ check_score_loss = Exercise(
             lambda log_q, f: (_less_others(f) * log_q).mean(),
         ),
         Wrong(
+            "Your gradient also runs through the baseline: it is made of costs, too. "
+            "In the surrogate only log q may depend on the parameters.",
+            lambda log_q, f: ((f.detach() - _others(f)) * log_q).mean(),
+        ),
+        Wrong(
+            "The baseline is a constant; f itself is not, and the gradient runs "
+            "through it, too.",
+            lambda log_q, f: ((f - _others(f).detach()) * log_q).mean(),
+        ),
+        Wrong(
+            "Your gradient also runs through the costs: how do you make them "
+            "constants? And your baseline is the mean of *all* costs, the sample's own "
+            "among them.",
+            lambda log_q, f: ((f - f.mean()) * log_q).mean(),
+        ),
+        Wrong(
+            "You divide by the number of all samples. How many *other* samples are "
+            "there?",
+            lambda log_q, f: ((f - (f.sum() - f) / len(f)).detach() * log_q).mean(),
+        ),
+        Wrong(
+            "Your gradient runs through f alone: log q has no path any more. Which of "
+            "the two has to be the constant?",
+            lambda log_q, f: (_less_others(f) * log_q.detach()).mean(),
+        ),
+        Wrong(
+            "You add the cost itself, and so the pathwise gradient: the same thing "
+            "twice. Pretend that f has no derivative.",
+            lambda log_q, f: (_less_others(f).detach() * log_q).mean() + f.mean(),
+        ),
+        Wrong(
             "There is no baseline in it. It is unbiased, but what was the variance at "
             "D = 100?",
             lambda log_q, f: (f.detach() * log_q).mean(),
@@ -113,6 +149,11 @@ check_score_loss = Exercise(
             "Your baseline is the mean of *all* costs, the sample's own among them. "
             "What does it do to the gradient on average?",
             lambda log_q, f: ((f - f.mean()).detach() * log_q).mean(),
+        ),
+        Wrong(
+            "You return one number for each sample; backward() needs one in all. How "
+            "do you estimate an average?",
+            lambda log_q, f: _less_others(f).detach() * log_q,
         ),
         Wrong(
             "You sum over the samples. An estimate of an average is …?",
@@ -128,8 +169,8 @@ check_score_loss = Exercise(
             lambda log_q, f: f.mean() + 0 * log_q.sum(),
         ),
         Wrong(
-            "No gradient arrives: log q is detached too. Which of the two has to keep "
-            "its path to the parameters?",
+            "No gradient arrives. Your number needs a path to log q: what cuts it, "
+            "detach(), no_grad, item(), or NumPy?",
             lambda log_q, f: (_less_others(f).detach() * log_q.detach()).mean(),
         ),
         Wrong(

@@ -92,13 +92,25 @@ def _limit_theta(smallest: float) -> Callable[[Tensor, Tensor], Tensor]:
     return log_p
 
 
+def _add_to_theta(small: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def log_p(x: Tensor, logits: Tensor) -> Tensor:
+        theta = logits.sigmoid()
+        return _pixel_sum(
+            x * (theta + small).log() + (1 - x) * (1 - theta + small).log()
+        )
+
+    return log_p
+
+
 _LIMITED = (
-    "You limit θ, or its logarithm, to stay finite. That gives a wrong number just "
-    "where the network is most wrong. Can you avoid θ altogether?"
+    "You limit θ or its logarithm, or add a small number, to stay finite. That gives a "
+    "wrong number just where the network is most wrong. Can you avoid θ altogether?"
 )
 _LIMITS = [
     lambda x, logits: _pixel_sum(_naive_log_p(x, logits).clamp(min=-100)),
     *(_limit_theta(smallest) for smallest in (1e-7, 1e-6, 1e-5, 1e-4)),
+    *map(_add_to_theta, (1e-30, 1e-20, 1e-12, 1e-10, 1e-9, 1e-8)),
+    *map(_add_to_theta, (1e-7, 1e-6, 1e-5, 1e-4)),
 ]
 
 check_log_p_from_logits = Exercise(
@@ -110,8 +122,8 @@ check_log_p_from_logits = Exercise(
     wrongs=[
         Wrong(
             "For logits of ±150 it is not a finite number, or not the right one. "
-            "32-bit numbers have nothing between 0.99999994 and 1. Which function of "
-            "PyTorch gives log θ without computing θ first? And log(1 − θ)?",
+            "There a 32-bit θ or 1 − θ is rounded to 0, and exp(logit) to ∞. Which "
+            "function of PyTorch gives log θ from the logit itself? And log(1 − θ)?",
             lambda x, logits: _pixel_sum(_naive_log_p(x, logits)),
         ),
         *(Wrong(_LIMITED, answer) for answer in _LIMITS),

@@ -13,11 +13,14 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 
 def _terms_inputs(generator: Generator) -> Inputs:
+    n_samples = int(torch.randint(4, 10, (), generator=generator))  # L
+    logits = normal(generator, n_samples, 3, 1, 5, 6)
+    logits[0, 0, 0, 0, :2] = torch.tensor([-150.0, 150.0])  # θ is rounded to 0 or 1
     return {
-        "x": uniform(generator, 2, 1, 3, 3),
-        "mu": normal(generator, 2, 4),
-        "logvar": normal(generator, 2, 4),
-        "logits": normal(generator, 5, 2, 1, 3, 3),
+        "x": uniform(generator, 3, 1, 5, 6),
+        "mu": normal(generator, 3, 4),
+        "logvar": normal(generator, 3, 4),
+        "logits": logits,
     }
 
 
@@ -28,6 +31,10 @@ def pixel_terms(x: Tensor, logits: Tensor) -> Tensor:
 
 def _log_px_z(x: Tensor, logits: Tensor) -> Tensor:
     return pixel_terms(x, logits).sum((-1, -2, -3))
+
+
+def _naive_pixel_terms(x: Tensor, theta: Tensor) -> Tensor:
+    return x * theta.log() + (1 - x) * (1 - theta).log()
 
 
 def _kl_terms(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -89,7 +96,54 @@ check_elbo_terms = Exercise(
             "Your first term averages the probabilities and then takes the log. In the "
             "ELBO, which comes first? (The other order is a bound, too: notebook 07.)",
             _with_pixels(
-                lambda x, logits: _log_px_z(x, logits).logsumexp(0) - math.log(5)
+                lambda x, logits: (
+                    _log_px_z(x, logits).logsumexp(0) - math.log(len(logits))
+                )
+            ),
+        ),
+        Wrong(
+            "You average what the decoder says, and then take the log-likelihood. E_q "
+            "averages log-likelihoods.",
+            _with_pixels(lambda x, logits: _log_px_z(x, logits.mean(0))),
+        ),
+        Wrong(
+            "You average θ over the samples, and then take the log-likelihood. E_q "
+            "averages log-likelihoods.",
+            _with_pixels(
+                lambda x, logits: _naive_pixel_terms(x, logits.sigmoid().mean(0)).sum(
+                    (1, 2, 3)
+                )
+            ),
+        ),
+        Wrong(
+            "At logits of ±150 a 32-bit θ or 1 − θ is rounded to 0, and exp(logit) to "
+            "∞. How did you take log θ from the logit itself in notebook 00?",
+            _with_pixels(
+                lambda x, logits: (
+                    _naive_pixel_terms(x, logits.sigmoid()).sum((2, 3, 4)).mean(0)
+                )
+            ),
+        ),
+        Wrong(
+            "You use one of the L samples. How do the others come in?",
+            _with_pixels(lambda x, logits: _log_px_z(x, logits[0])),
+        ),
+        Wrong(
+            "That is a squared error. Which log-density has a pixel here, with θ as "
+            "its probability of ink?",
+            _with_pixels(
+                lambda x, logits: -((x - logits.sigmoid()) ** 2).sum((2, 3, 4)).mean(0)
+            ),
+        ),
+        Wrong(
+            "The two results are exchanged: log_px_z comes first.",
+            lambda *inputs: _elbo_terms(*inputs)[::-1],
+        ),
+        Wrong(
+            "Take μ = 0 and a very narrow q: your KL is negative. Look at the sign of "
+            "logvar.",
+            _with_kl(
+                lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1 + logvar).sum(1)
             ),
         ),
         Wrong(
@@ -107,8 +161,8 @@ check_elbo_terms = Exercise(
             ),
         ),
         Wrong(
-            "Your KL is twice the right one. Section 5.3 of 04b shows what training "
-            "makes of it.",
+            "Your KL is twice the right one. Which factor stands before the bracket? "
+            "(Section 5.3 of 04b shows what training makes of it.)",
             _with_kl(lambda mu, logvar: _kl_terms(mu, logvar).sum(1)),
         ),
         Wrong(
