@@ -234,7 +234,8 @@ SAYS = {
     "The sign is reversed: yours": lambda a, b: -a - b,
     "Always 2 times the right number: yours": lambda a, b: 2 * (a + b),
     "Always +3 off, whatever the input: yours": lambda a, b: a + b + 3,
-    "Close, but not exact (rounding": lambda a, b: 1.0005 * (a + b),
+    "Close, but not exact (rounding": lambda a, b: (500 * (a + b)).round() / 500,
+    "Always 1.002 times the right number": lambda a, b: 1.002 * (a + b),
     "it raised SystemExit": lambda a, b: exit(),
     "it raised ZeroDivisionError: division by zero\n  in your line": lambda a, b: 1 / 0,
     "the check passes, in this order: a, b": lambda a: a,
@@ -292,6 +293,12 @@ def test_two_results_must_be_two():
     assert "return 2 things" in two.examine(lambda a, b: a.sum()).message
     assert "(difference)" in two.examine(lambda a, b: (a + b, 5 * a)).message
     assert two.examine(lambda a, b: (a + b, ...)).kind == "stub"
+
+
+def test_a_few_nats_of_a_thousand_are_no_factor():
+    large = make(referee=lambda a, b: a + b - 1000, wrongs=[])
+    assert "not yet. yours" in large.examine(lambda a, b: 2 * a + b - 1002).message
+    assert "Always +2 off" in large.examine(lambda a, b: a + b - 998).message
 
 
 def test_gradients_are_compared_as_well():

@@ -15,8 +15,8 @@ LogDensity = Callable[[Tensor], Tensor]
 class _Tilted:
     """The log of a tilted normal density in 2-D, times a number that is not one."""
 
-    def __init__(self, generator: Generator) -> None:
-        self.middle = 0.5 * normal(generator, 2).double()
+    def __init__(self, generator: Generator, middle: float) -> None:
+        self.middle = middle + 0.5 * normal(generator, 2).double()
         widths = uniform(generator, 2, low=0.6, high=1.1).double()
         tilt = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
         self.stretch = widths.diag() + float(normal(generator, 1)) * 0.3 * tilt
@@ -34,8 +34,9 @@ class _Tilted:
 
 def _density_and_axis(generator: Generator) -> Inputs:
     n = int(torch.randint(81, 122, (), generator=generator))
-    axis = torch.linspace(-8, 8, n, dtype=torch.float64)
-    density = _Tilted(generator)
+    middle = float(uniform(generator, 1, low=7, high=10))  # not where one would guess
+    axis = middle + torch.linspace(-8, 8, n, dtype=torch.float64)
+    density = _Tilted(generator, middle)
     return {"log_density": density, "axis": axis.to(torch.get_default_dtype())}
 
 
@@ -76,6 +77,15 @@ check_integral = Exercise(
         Wrong(
             "You multiply by the length of a step. In the plane, how large is a cell?",
             lambda log_density, axis: _summed(log_density, axis, 1),
+        ),
+        *(
+            Wrong(
+                "You look at places of your own. Use those in `axis`.",
+                lambda log_density, axis, end=end: _summed(
+                    log_density, torch.linspace(-end, end, len(axis)).to(axis)
+                ),
+            )
+            for end in (6, 8, 10)
         ),
         Wrong(
             "That is the mean of the density. A mean becomes an integral times …?",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MOST_SHOWN = 8  # numbers of an input that a message shows
+_MOST_SHOWN = {True: 8, False: 32}  # numbers of an input, floating or whole
 
 
 class TypeFault(Exception):
@@ -96,15 +96,18 @@ def _find_pattern(
     if got.shape != due.shape or len(due) < 3:
         return ""
     ratio, offset = got / due, got - due
-    if ratio.isfinite().all() and ratio.std() < 1e-3 * ratio.mean().abs():
-        factor = ratio.mean().item()
-        if abs(factor - 1) < 0.01:
-            return "Close, but not exact (rounding, or a search that is too coarse?): "
+    factor = ratio.mean().item()
+    # Two nats of a thousand are no factor: near 1 the distance from 1 is what counts.
+    if ratio.isfinite().all() and ratio.std() < 1e-3 * min(
+        abs(factor), abs(factor - 1)
+    ):
         return "The sign is reversed: " * math.isclose(factor, -1, abs_tol=1e-3) or (
-            f"Always {factor:.4g} times the right number: "
+            f"Always {factor:.5g} times the right number: "
         )
     if offset.isfinite().all() and offset.std() < 1e-3 * offset.mean().abs():
         return f"Always {offset.mean():+.4g} off, whatever the input: "
+    if offset.abs().max() < 0.01 * min(1.0, due.abs().max().item()):
+        return "Close, but not exact (rounding, or a search that is too coarse?): "
     return ""
 
 
@@ -114,7 +117,7 @@ def list_inputs(inputs: Mapping[str, Any]) -> str:
     for name, value in inputs.items():
         if not isinstance(value, Tensor):
             continue
-        if value.numel() <= _MOST_SHOWN:
+        if value.numel() <= _MOST_SHOWN[value.is_floating_point()]:
             shown.append(f"{name} = {np.round(value.tolist(), 3).tolist()}")
         else:
             shown.append(f"{name} of shape {tuple(value.shape)}")

@@ -15,10 +15,11 @@ _K = 5
 
 
 def _samples_of_q(generator: Generator) -> Inputs:
-    """Weights of about e to the −1,000, which is zero in 64 bits, too."""
+    """Weights of e to the −1,000 and less, which is zero in 64 bits, too."""
+    far = torch.tensor([1_000, 2_500])
     mu, logvar = normal(generator, 2, 3), normal(generator, 2, 3) - 1
     return {
-        "log_px_z": 2 * normal(generator, _K, 2) - 1_000,
+        "log_px_z": 2 * normal(generator, _K, 2) - far,
         "z": mu + (logvar / 2).exp() * normal(generator, _K, 2, 3),
         "mu": mu,
         "logvar": logvar,
@@ -103,6 +104,47 @@ check_iwae_bound = Exercise(
             "You subtract the KL, which is an average over z already. Each sample has "
             "its own weight: which two log-densities of *this* z stand in it?",
             _with_kl,
+        ),
+        Wrong(
+            "You take out one largest weight for all images; each needs its own.",
+            _from_weights(
+                lambda log_w: (log_w - log_w.max()).exp().mean(0).log() + log_w.max()
+            ),
+        ),
+        Wrong(
+            "You divide a logarithm by K. What is dividing the sum itself by K, once "
+            "the logarithm is taken?",
+            _from_weights(lambda log_w: log_w.logsumexp(0) / len(log_w)),
+        ),
+        Wrong(
+            "The density of q is narrow *and high*: which factor stands before its "
+            "exponential, besides 1/√2π?",
+            lambda log_px_z, z, mu, logvar: _log_mean(
+                _log_weights(log_px_z, z, mu, logvar) - logvar.sum(1) / 2
+            ),
+        ),
+        Wrong(
+            "You average the log-densities over the latent dimensions. What do "
+            "independent dimensions do with them?",
+            lambda log_px_z, z, mu, logvar: _log_mean(
+                log_px_z
+                + (_log_weights(log_px_z, z, mu, logvar) - log_px_z) / z.shape[2]
+            ),
+        ),
+        *(
+            Wrong(
+                "One of the two densities of z has its 2π, the other has not.",
+                lambda log_px_z, z, mu, logvar, sign=sign: (
+                    _log_mean(_log_weights(log_px_z, z, mu, logvar))
+                    + sign * z.shape[2] / 2 * math.log(2 * math.pi)
+                ),
+            )
+            for sign in (-1, 1)
+        ),
+        Wrong(
+            "You average p(x|z) over samples of q. They do not come from the prior: "
+            "which two densities set that right?",
+            lambda log_px_z, z, mu, logvar: _log_mean(log_px_z),
         ),
         Wrong(
             "p(z) is missing in the weight.",

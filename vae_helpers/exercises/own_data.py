@@ -41,6 +41,15 @@ def _by_image(
     return _parts(place, n_train, n_validation)
 
 
+def _images_in_order(
+    group: Tensor, shuffled: Tensor, n_train: int, n_validation: int
+) -> Tensor:
+    part = torch.full_like(group, 2)
+    part[shuffled[:n_train]] = 0
+    part[shuffled[n_train : n_train + n_validation]] = 1
+    return part
+
+
 check_split = Exercise(
     name="split",
     fresh=_families,
@@ -52,6 +61,17 @@ check_split = Exercise(
             "You divide the images, not the originals, so copies of one land in two "
             "parts. What should be counted?",
             _by_image,
+        ),
+        Wrong(
+            "You divide the images. What is to be divided are the originals, and "
+            "copies follow.",
+            _images_in_order,
+        ),
+        Wrong(
+            "Validation begins after `n_train` originals. Where does it end?",
+            lambda group, shuffled, n_train, n_validation: (
+                2 * (shuffled.argsort()[group] >= n_train).long()
+            ),
         ),
         Wrong(
             "You take the originals by their numbers, and `shuffled` is not used. If "

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 
-def _around(radius: Tensor, turn: Tensor) -> Tensor:
-    angle = 2 * math.pi * turn
+def _around(radius: Tensor, turn: Tensor, full: float = 2 * math.pi) -> Tensor:
+    angle = full * turn
     circle = torch.stack([angle.cos(), angle.sin()], -1)
     return radius[:, None, None] * circle
 
@@ -47,6 +47,19 @@ check_round_sheet = Exercise(
             "That inverts the distribution of one *coordinate*, and half of your radii "
             "are negative. Which distribution function does the radius have?",
             _rings(torch.special.ndtri),
+        ),
+        Wrong(
+            "That is |z₁|, the size of one coordinate. The radius has two.",
+            _rings(lambda u: torch.special.ndtri((1 + u) / 2)),
+        ),
+        Wrong(
+            "A whole turn is 1 for `turn`. Yours is half a turn: how much is a whole "
+            "one for cos and sin?",
+            lambda u, turn: _around(_radius(u), turn, math.pi),
+        ),
+        Wrong(
+            "You turn the other way: ¼ should point to +z₂.",
+            lambda u, turn: _around(_radius(u), turn, -2 * math.pi),
         ),
         Wrong(
             "Your rings are equally far apart. What share of the prior lies between "

@@ -20,6 +20,9 @@ _UNITS = [
     ((0.0, 0.005), (0.0, 0.005)),  # (inactive)
     ((0.0, 0.005), (0.0, 0.40)),  # variance 0.04 (active)
     ((0.0, 0.005), (0.0, 0.12)),  # variance 0.0036 (inactive)
+    ((0.0, 0.40), (0.0, 0.005)),  # variance 0.12 (active)
+    # variance 0.0091 (inactive), but 0.0121 if both batches weighed the same
+    ((-0.11, 0.005), (0.11, 0.005)),
 ]
 
 
@@ -61,6 +64,25 @@ check_active_units = Exercise(
             "You ask whether a dimension moves in any one batch. Over which images is "
             "the variance meant?",
             lambda mu_1, mu_2: torch.stack([mu_1.var(0), mu_2.var(0)]).amax(0) > 0.01,
+        ),
+        Wrong(
+            "Both batches weigh the same in yours, but one has three times as many "
+            "images.",
+            lambda mu_1, mu_2: (
+                (mu_1.square().mean(0) + mu_2.square().mean(0)) / 2
+                - ((mu_1.mean(0) + mu_2.mean(0)) / 2).square()
+                > 0.01
+            ),
+        ),
+        Wrong(
+            "You ask that a dimension moves in each batch. Over which images is the "
+            "variance meant?",
+            lambda mu_1, mu_2: torch.stack([mu_1.var(0), mu_2.var(0)]).amin(0) > 0.01,
+        ),
+        Wrong(
+            "Return True or False for each dimension, not the numbers of the active "
+            "ones.",
+            lambda mu_1, mu_2: (_both(mu_1, mu_2).var(0) > 0.01).nonzero().flatten(),
         ),
         Wrong(
             "You average μ². A dimension that is 0.5 for every image tells nothing: "
