@@ -125,6 +125,8 @@ def _table_and_factors(generator: Generator) -> Inputs:
     skewed = uniform(generator, *shape) ** 2 * torch.tensor([3.0, 6.0, 1.0, 4.0])
     skewed[:3, :] = torch.tensor([[0.0], [1.0], [2.0]]).to(skewed)  # all occur
     skewed[:, 2] = 0
+    skewed[3, 1] = 5
+    skewed[skewed.long() == 4] = 5  # a value between others never occurs
     table = 0.8 * uniform(generator, 4, 5)
     table[2] = 0
     return {"table": table, "factors": skewed.long()}
@@ -200,8 +202,9 @@ check_mig = Exercise(
             ),
         ),
         Wrong(
-            "One factor never varies: its entropy is 0, and 0/0 is not a number. Leave "
-            "it out.",
+            "The result is not a number. A value that never occurs adds nothing to an "
+            "entropy: is there a 0 · log 0 in yours? And one factor never varies, so "
+            "its entropy is 0: is there a 0/0?",
             lambda table, factors: (
                 _lead(table) / _entropies(factors).to(table)
             ).mean(),
