@@ -295,6 +295,21 @@ def test_two_results_must_be_two():
     assert two.examine(lambda a, b: (a + b, ...)).kind == "stub"
 
 
+def test_a_number_of_samples_cannot_be_written_into_the_answer(solutions):
+    def fixed(log_q, f):
+        f = f.detach()
+        return ((f - (f.sum() - f) / 4) * log_q).mean()
+
+    assert not EXERCISES["score_loss"].examine(fixed, 0).passed
+    terms = solutions["elbo_terms"]
+
+    def one_tensor(*inputs):
+        log_px_z, kl = terms(*inputs)
+        return log_px_z - kl  # as many numbers as images, which are not the two results
+
+    assert "return 2 things" in EXERCISES["elbo_terms"].examine(one_tensor).message
+
+
 def test_a_few_nats_of_a_thousand_are_no_factor():
     large = make(referee=lambda a, b: a + b - 1000, wrongs=[])
     assert "not yet. yours" in large.examine(lambda a, b: 2 * a + b - 1002).message
