@@ -312,8 +312,10 @@ def test_a_number_of_samples_cannot_be_written_into_the_answer(solutions):
 
 def test_a_few_nats_of_a_thousand_are_no_factor():
     large = make(referee=lambda a, b: a + b - 1000, wrongs=[])
-    assert "not yet. yours" in large.examine(lambda a, b: 2 * a + b - 1002).message
-    assert "Always +2 off" in large.examine(lambda a, b: a + b - 998).message
+    for seed in range(50):  # with some, 998 in place of 1,000 looks like a factor, too
+        near = large.examine(lambda a, b: 2 * a + b - 1002, seed)
+        assert "not yet. yours" in near.message
+        assert "Always +2 off" in large.examine(lambda a, b: a + b - 998, seed).message
 
 
 def test_gradients_are_compared_as_well():

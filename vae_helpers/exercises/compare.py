@@ -96,19 +96,27 @@ def _find_pattern(
     if got.shape != due.shape or len(due) < 3:
         return ""
     ratio, offset = got / due, got - due
-    factor = ratio.mean().item()
-    # Two nats of a thousand are no factor: near 1 the distance from 1 is what counts.
-    if ratio.isfinite().all() and ratio.std() < 1e-3 * min(
-        abs(factor), abs(factor - 1)
-    ):
+    factor, shift = ratio.mean().item(), offset.mean().item()
+    # Two nats of a thousand are no factor: near 1 the distance from 1 is what counts,
+    # and where both look constant, the one that varies less is meant.
+    factor_varies = _variation(ratio, min(abs(factor), abs(factor - 1)))
+    shift_varies = _variation(offset, abs(shift))
+    if factor_varies < 1e-3 and factor_varies <= shift_varies:
         return "The sign is reversed: " * math.isclose(factor, -1, abs_tol=1e-3) or (
             f"Always {factor:.5g} times the right number: "
         )
-    if offset.isfinite().all() and offset.std() < 1e-3 * offset.mean().abs():
-        return f"Always {offset.mean():+.4g} off, whatever the input: "
+    if shift_varies < 1e-3:
+        return f"Always {shift:+.4g} off, whatever the input: "
     if offset.abs().max() < 0.01 * min(1.0, due.abs().max().item()):
         return "Close, but not exact (rounding, or a search that is too coarse?): "
     return ""
+
+
+def _variation(values: Tensor, size: float) -> float:
+    """Their standard deviation in units of `size`; infinite where a number is not."""
+    if not values.isfinite().all() or size == 0:
+        return math.inf
+    return values.std().item() / size
 
 
 def list_inputs(inputs: Mapping[str, Any]) -> str:
