@@ -41,6 +41,14 @@ def test_the_three_lists_name_the_same_packages_and_versions():
     assert wanted == listed == conda
 
 
+def test_a_wheel_holds_every_package_of_ours():
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    listed = tomllib.loads(text)["tool"]["setuptools"]["packages"]
+    found = (ROOT / "vae_helpers").rglob("__init__.py")
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in found}
+    assert set(listed) == folders
+
+
 def test_ci_runs_the_two_commands_of_the_readme():
     readme = (ROOT / "README.md").read_text("utf-8").splitlines()
     ci = (ROOT / ".ci/run").read_text("utf-8")
