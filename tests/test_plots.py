@@ -110,9 +110,11 @@ def test_importing_a_module_has_no_effect(tmp_path):
 
 
 def test_use_style_is_what_changes_the_style():
-    before = dict(plt.rcParams)
-    plots.use_style()
-    assert dict(plt.rcParams) != before
+    with plt.rc_context():
+        plt.rcdefaults()  # an earlier test may have asked for the style
+        before = dict(plt.rcParams)
+        plots.use_style()
+        assert dict(plt.rcParams) != before
 
 
 # ── showing ─────────────────────────────────────────────────────────────────────────
