@@ -179,6 +179,39 @@ def test_pictures_are_found_in_markdown_and_html():
     assert find_pictures(text) == expected
 
 
+ANSWER = re.compile(r"<details><summary>Answer</summary>\n\n\S.*?\n\n</details>", re.S)
+
+
+def find_open_predictions(text):
+    """The predictions in a cell's words that no folded answer follows.
+
+    Without a blank line after the summary, Markdown and formulas are not rendered.
+    """
+    questions = re.split(r"(?=\*Predict\b)", text)[1:]
+    return [question for question in questions if not ANSWER.search(question)]
+
+
+def test_every_prediction_has_a_folded_answer(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert find_open_predictions(cell.source) == []
+
+
+def test_an_open_prediction_is_found():
+    folded = (
+        "*Predict:* why?\n\n<details><summary>Answer</summary>\n\n$x$\n\n</details>"
+    )
+    assert find_open_predictions(folded) == find_open_predictions("No question.") == []
+    assert find_open_predictions(f"{folded}\n\n*Predict:* how?") == ["*Predict:* how?"]
+    for wrong in (
+        folded.removesuffix("</details>"),
+        folded.replace("</summary>\n", "</summary>"),
+        folded.replace("$x$\n\n", ""),
+        folded.replace("Answer", "Aside"),
+    ):
+        assert find_open_predictions(wrong) == [wrong]
+
+
 def make_notebook():
     """A notebook with everything that must not be committed."""
     widget = {"image/png": "aaaa", WIDGET: {"model_id": "0"}, "text/plain": "demo"}
