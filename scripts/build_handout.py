@@ -10,7 +10,7 @@ cannot say anything else than the lessons.
 
     {{ picture vae_04.svg "alt text" }}             a drawing of notebooks/pictures
     {{ 02_elbo 75177411 formula 1 }}                a cell's first displayed formula
-    {{ 02_elbo 90475fca formula 1 broken at "= E" }}    … in two lines, the second from here
+    {{ 02_elbo 90475fca formula 1 broken at "= E" }}   … in two lines, broken there
     {{ 02_elbo 75177411 "Two things follow" }}      a paragraph, from these words on
     {{ 04b_… d8abea34 table 1 }}                    its first table
     {{ 07b_… 3d4c0b2a list }}                       its numbered list
@@ -90,9 +90,8 @@ def main() -> None:
 
 def fill(template: str) -> str:
     """The template with every `{{ … }}` replaced; LookupError if a piece is missing."""
-    return re.sub(
-        r"^\{\{ (.+?) \}\}$", lambda match: piece(match[1]), template, flags=re.MULTILINE
-    )
+    directive = re.compile(r"^\{\{ (.+?) \}\}$", flags=re.MULTILINE)
+    return directive.sub(lambda match: piece(match[1]), template)
 
 
 def piece(wish: str) -> str:
