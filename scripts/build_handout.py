@@ -52,6 +52,13 @@ COLOUR_WORDS = {
     "violet": "elbo",
     "black": "log_px",
 }
+# Symbols in a line of text that get their colour as a tint.
+SYMBOLS = {
+    r"q(z\mid x)": "q",
+    r"p(x\mid z)": "decoder",
+    "p(z)": "prior",
+    r"p(z\mid x)": "posterior",
+}
 # Terms of a formula that get their colour as a tint; the first that fits wins.
 TERMS = {
     r"KL\\big\(.*?\\big\)|KL\(q\\,\\\|\\,p\(z\\mid x\)\)": "kl",
@@ -195,7 +202,8 @@ def to_html(filled: str, script: str) -> str:
         if match[1] is not None:
             formulas.append(rf"\[{tint(tex)}\]")
         else:
-            formulas.append(rf"\({tex}\)")
+            key = SYMBOLS.get(tex.replace(r" \mid", r"\mid"))
+            formulas.append(rf"\({boxed(tex, key) if key else tex}\)")
         return f"TEX{len(formulas) - 1}TEX"
 
     text = re.sub(r"\$\$(.+?)\$\$|\$(.+?)\$", set_aside, filled, flags=re.DOTALL)
@@ -232,10 +240,14 @@ def tint(tex: str) -> str:
     """A formula with the course's colours behind its terms; legible in grey as well."""
 
     def box(match: re.Match) -> str:
-        key = list(TERMS.values())[match.lastindex - 1]
-        return rf"\bbox[{pale(COLORS[key])},1.5pt]{{{match[0]}}}"
+        return boxed(match[0], list(TERMS.values())[match.lastindex - 1])
 
     return re.sub("|".join(f"({term})" for term in TERMS), box, tex)
+
+
+def boxed(tex: str, key: str) -> str:
+    """A term on the tint of its colour."""
+    return rf"\bbox[{pale(COLORS[key])},1.5pt]{{{tex}}}"
 
 
 def pale(color: str, share: float = 0.3) -> str:
