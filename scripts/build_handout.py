@@ -5,15 +5,14 @@
 
 `teaching/handout_template.md` says what stands where. A line `{{ … }}` in it names a
 piece of a notebook or of the notation page, and is replaced by that piece as it is
-today; a piece that is no longer there is an error that says which. So the handout
-cannot say anything else than the lessons.
+today; a piece that is no longer there is an error that says which. So what the handout
+takes from the lessons cannot drift from them.
 
     {{ picture vae_04.svg "alt text" }}             a drawing of notebooks/pictures
     {{ 02_elbo 75177411 formula 1 }}                a cell's first displayed formula
-    {{ 02_elbo 90475fca formula 1 broken at "= E" }}   … in two lines, broken there
+    {{ 02_elbo 90475fca formula 1 broken at "= E" }}  … in two lines, broken there
     {{ 02_elbo 75177411 "Two things follow" }}      a paragraph, from these words on
     {{ 04b_… d8abea34 table 1 }}                    its first table
-    {{ 07b_… 3d4c0b2a list }}                       its numbered list
     {{ 04b_… 5e9d0130 output }}                     what it printed, as a table
     {{ notation.md table 1: Symbol, Meaning }}      some columns of a table
 
@@ -131,7 +130,7 @@ def cells(notebook: str) -> dict:
 
 
 def part(text: str, rest: str, where: str) -> str:
-    """A formula, a table, the list or a paragraph of a Markdown text."""
+    """A formula, a table or a paragraph of a Markdown text."""
     kind, _, which = rest.partition(" ")
     if rest.startswith('"'):
         begins = rest.strip('"')
@@ -139,9 +138,6 @@ def part(text: str, rest: str, where: str) -> str:
         which = "1"
     elif kind == "formula":
         found = re.findall(r"\$\$.+?\$\$", text, flags=re.DOTALL)
-    elif kind == "list":
-        found = re.findall(r"(?:^\d+\. .+\n?)+", text, flags=re.MULTILINE)
-        which = "1"
     elif kind == "table":
         found = re.findall(r"(?:^\|.+\|\n?)+", text, flags=re.MULTILINE)
     else:

@@ -3,9 +3,10 @@
     python scripts/build_quiz.py                # into build/quiz/
     python scripts/build_quiz.py --out folder
 
-The questions are in `teaching/quiz.toml`. Each names the cell that teaches it; the
-section's title, the link and the figures are taken from the notebooks, and a cell or
-figure that is no longer there is an error that says which.
+`quiz.html` prints as a sheet, too: a closed choice shows its text only. The questions
+are in `teaching/quiz.toml`. Each names the cell that teaches it; the section's title,
+the link and the figures are taken from the notebooks, and a cell or figure that is no
+longer there is an error that says which.
 """
 
 import argparse
@@ -123,6 +124,7 @@ img {{ max-width: 100%; }}
 summary {{ cursor: pointer; padding: 0.15rem 0; }}
 details p {{ margin: 0.2rem 0 0.5rem 1.2rem; padding-left: 0.8rem;
   border-left: 3px solid #717581; }}
+@media print {{ summary {{ list-style: none; }} }}
 </style></head><body>
 {body}
 </body></html>

@@ -31,7 +31,6 @@ def test_everything_asked_for_is_there():
         ("02_elbo none formula 1", "the id none"),
         ("02_elbo 75177411 formula 2", "formula 2"),
         ("02_elbo 75177411 table 1", "table 1"),
-        ("02_elbo 75177411 list", "list"),
         ("02_elbo 75177411 poem 1", "poem"),
         ("02_elbo 75177411 output", "not printed a table"),
         ('02_elbo 75177411 "Three things"', "Three things"),
