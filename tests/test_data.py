@@ -293,7 +293,7 @@ source = dataclasses.replace(data.SOURCES["mnist"], **json.loads(sys.argv[2]))
 data.SOURCES["mnist"] = source
 if sys.argv[3] == "killed":
     os.replace = lambda *files: os.kill(os.getpid(), signal.SIGKILL)
-data.load_images("mnist", root=sys.argv[1])
+images = data.load_images("mnist", root=sys.argv[1])
 """
 
 

@@ -1,0 +1,150 @@
+"""How many students does this machine carry? Their kernels, memory and time a step.
+
+    .venv/bin/python scripts/benchmark_classroom.py                       # a class
+    .venv/bin/python scripts/benchmark_classroom.py --idle 3 --training 1   # a try
+
+Thirty kernels at once run the first ten code cells of notebook 00 and stay; ten more
+then train 04's VAE on MNIST, first one of them alone, then all together, each with one
+thread and with one for every core. Needs MNIST in `data/`, or where `VAE_DATA_DIR`
+says, and Linux, whose `/proc` tells what memory is a process's own.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vae_helpers.data import load_images
+
+from jupyter_client.manager import KernelManager
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+PATIENCE = 1800  # seconds for a cell
+PREPARE = """
+from vae_helpers.data import load_images
+from vae_helpers.models import VAE
+from vae_helpers.objectives import negative_elbo
+from vae_helpers.training import fit
+import torch
+
+images = load_images("mnist").train_images
+fit(VAE(20), negative_elbo, images, steps=1, quiet=True)  # not on the clock
+"""
+TRAIN = """
+torch.set_num_threads({n_threads})
+history = fit(VAE(20), negative_elbo, images, steps={steps}, quiet=True)
+print("ms a step:", 1000 * history.seconds / {steps})
+"""
+
+
+class Student:
+    """A kernel as JupyterLab starts it, and the seconds until its cells had run."""
+
+    def __init__(self, cells: list[str]) -> None:
+        started = time.perf_counter()
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(cwd=str(NOTEBOOKS))
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
+        for cell in cells:
+            self.run(cell)
+        self.seconds = time.perf_counter() - started
+
+    def run(self, cell: str) -> str:
+        """What the cell prints."""
+        printed = []
+
+        def note(message: dict) -> None:
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+
+        reply = self.client.execute_interactive(
+            cell, timeout=PATIENCE, output_hook=note
+        )["content"]
+        if reply["status"] != "ok":
+            raise RuntimeError("\n".join(reply.get("traceback", [str(reply)])))
+        return "".join(printed)
+
+    def train(self, n_threads: int, steps: int) -> float:
+        return float(
+            self.run(TRAIN.format(n_threads=n_threads, steps=steps)).split()[-1]
+        )
+
+    def measure(self) -> dict[str, float]:
+        """MiB: all it looks at, what it alone holds, and that with its part of the rest."""
+        rollup = Path(f"/proc/{self.manager.provisioner.pid}/smaps_rollup").read_text()
+        lines = [line.split() for line in rollup.splitlines()[1:]]
+        size = {line[0]: int(line[1]) / 1024 for line in lines}
+        own = size["Private_Clean:"] + size["Private_Dirty:"]
+        return {"all": size["Rss:"], "own": own, "part": size["Pss:"]}
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def read_first_cells(n_cells: int = 10) -> list[str]:
+    text = (NOTEBOOKS / "00_start_here.ipynb").read_text("utf-8")
+    cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in cells[:n_cells]]
+
+
+def start(n: int, cells: list[str], pool: ThreadPoolExecutor) -> list[Student]:
+    return list(pool.map(lambda _: Student(cells), range(n)))
+
+
+def report_memory(students: list[Student]) -> None:
+    alive = sum(student.manager.is_alive() for student in students)
+    sizes = [student.measure() for student in students]
+    seconds = [student.seconds for student in students]
+    print(f"kernels alive              {alive} of {len(students)}")
+    for name, kind in (("a kernel's own memory", "own"), ("all it looks at", "all")):
+        values = [size[kind] for size in sizes]
+        middle, most = statistics.median(values), max(values)
+        print(f"{name:26} median {middle:.0f}, most {most:.0f} MiB")
+    print(f"all of them together       {sum(s['part'] for s in sizes) / 1024:.1f} GiB")
+    middle, most = statistics.median(seconds), max(seconds)
+    print(f"until the cells had run    median {middle:.0f}, last {most:.0f} s")
+
+
+def report_training(students: list[Student], steps: int, pool) -> None:
+    for n_threads in sorted({1, os.cpu_count() or 1}):
+        alone = students[0].train(n_threads, steps)
+        together = list(pool.map(lambda s, n=n_threads: s.train(n, steps), students))
+        print(
+            f"a step, {n_threads} thread(s) each     alone {alone:.1f} ms, "
+            f"{len(students)} together median {statistics.median(together):.1f}, "
+            f"most {max(together):.1f} ms"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--idle", type=int, default=30)
+    parser.add_argument("--training", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=200)
+    wish = parser.parse_args()
+    load_images("mnist")  # writes the file that all of them share, if it is not there
+    students: list[Student] = []
+    with ThreadPoolExecutor(max(wish.idle, wish.training)) as pool:
+        try:
+            students += start(wish.idle, read_first_cells(), pool)
+            report_memory(students)
+            trainers = start(wish.training, [PREPARE], pool)
+            students += trainers
+            report_training(trainers, wish.steps, pool)
+            report_memory(students)
+            for student in students:
+                assert student.run("print(6 * 7)") == "42\n"
+            print("each of them still answers")
+        finally:
+            for student in students:
+                student.close()
+
+
+if __name__ == "__main__":
+    main()
