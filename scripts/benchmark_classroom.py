@@ -75,7 +75,7 @@ class Student:
         )
 
     def measure(self) -> dict[str, float]:
-        """MiB: all it looks at, what it alone holds, and that with its part of the rest."""
+        """In MiB: all it looks at, what it alone holds, and its part of the whole."""
         rollup = Path(f"/proc/{self.manager.provisioner.pid}/smaps_rollup").read_text()
         lines = [line.split() for line in rollup.splitlines()[1:]]
         size = {line[0]: int(line[1]) / 1024 for line in lines}
