@@ -23,6 +23,7 @@ from jupyter_client.manager import KernelManager
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 PATIENCE = 1800  # seconds for a cell
+RESERVE = 2048  # MiB that stay free: no further kernel starts with less
 PREPARE = """
 from vae_helpers.data import load_images
 from vae_helpers.models import VAE
@@ -94,7 +95,21 @@ def read_first_cells(n_cells: int = 10) -> list[str]:
 
 
 def start(n: int, cells: list[str], pool: ThreadPoolExecutor) -> list[Student]:
-    return list(pool.map(lambda _: Student(cells), range(n)))
+    """All at once; fewer than asked for where the memory ends before."""
+
+    def start_one(_: int) -> Student | None:
+        return Student(cells) if read_available() > RESERVE else None
+
+    students = [student for student in pool.map(start_one, range(n)) if student]
+    if len(students) < n:
+        print(f"no memory for {n - len(students)} of {n} kernels")
+    return students
+
+
+def read_available() -> float:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (available,) = (line for line in lines if line.startswith("MemAvailable:"))
+    return int(available.split()[1]) / 1024
 
 
 def report_memory(students: list[Student]) -> None:
@@ -107,6 +122,7 @@ def report_memory(students: list[Student]) -> None:
         middle, most = statistics.median(values), max(values)
         print(f"{name:26} median {middle:.0f}, most {most:.0f} MiB")
     print(f"all of them together       {sum(s['part'] for s in sizes) / 1024:.1f} GiB")
+    print(f"left on the machine        {read_available() / 1024:.1f} GiB")
     middle, most = statistics.median(seconds), max(seconds)
     print(f"until the cells had run    median {middle:.0f}, last {most:.0f} s")
 

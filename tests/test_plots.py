@@ -206,9 +206,7 @@ def test_images_keep_their_proportions_and_their_colours():
     assert plots.show_image(fig.axes[0], colours[0]).get_array().shape == (8, 8, 3)
 
 
-@pytest.mark.parametrize(
-    "shape", [(7, 1, 8, 6), (2, 1, 4, 4), (1, 3, 5, 9)]
-)
+@pytest.mark.parametrize("shape", [(7, 1, 8, 6), (2, 1, 4, 4), (1, 3, 5, 9)])
 @pytest.mark.parametrize("gap", [0, 3])
 def test_tiles_are_those_of_torchvision(shape, gap):
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
