@@ -23,7 +23,8 @@ from jupyter_client.manager import KernelManager
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 PATIENCE = 1800  # seconds for a cell
-RESERVE = 2048  # MiB that stay free: no further kernel starts with less
+RESERVE = 1024  # MiB that stay free for whatever else runs here
+LARGEST = 500  # MiB that a kernel may come to hold alone
 PREPARE = """
 from vae_helpers.data import load_images
 from vae_helpers.models import VAE
@@ -95,15 +96,11 @@ def read_first_cells(n_cells: int = 10) -> list[str]:
 
 
 def start(n: int, cells: list[str], pool: ThreadPoolExecutor) -> list[Student]:
-    """All at once; fewer than asked for where the memory ends before."""
-
-    def start_one(_: int) -> Student | None:
-        return Student(cells) if read_available() > RESERVE else None
-
-    students = [student for student in pool.map(start_one, range(n)) if student]
-    if len(students) < n:
-        print(f"no memory for {n - len(students)} of {n} kernels")
-    return students
+    """All at once; fewer than asked for where they might not find room."""
+    n_fit = int((read_available() - RESERVE) / LARGEST)
+    if n_fit < n:
+        print(f"room for {n_fit} of {n} kernels only")
+    return list(pool.map(lambda _: Student(cells), range(min(n, n_fit))))
 
 
 def read_available() -> float:
