@@ -65,8 +65,7 @@ class Student:
             raise RuntimeError("\n".join(reply.get("traceback", [str(reply)])))
         return "".join(message["content"].get("text", "") for message in shown)
 
-    def train(self, n_threads: int, steps: int) -> float:
-        """Milliseconds a step."""
+    def train(self, n_threads: int, steps: int) -> float:  # milliseconds a step
         cell = TRAIN.format(n_threads=n_threads, steps=steps)
         return float(self.run(cell).split()[-1])
 
@@ -84,8 +83,8 @@ class Student:
 
 
 def read_first_cells(n_cells: int = 10) -> list[str]:
-    text = (NOTEBOOKS / "00_start_here.ipynb").read_text("utf-8")
-    cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+    lesson = json.loads((NOTEBOOKS / "00_start_here.ipynb").read_text("utf-8"))
+    cells = [cell for cell in lesson["cells"] if cell["cell_type"] == "code"]
     return ["".join(cell["source"]) for cell in cells[:n_cells]]
 
 
