@@ -144,15 +144,20 @@ def tile(images: ArrayLike, n_columns: int, *, gap: int = 0) -> np.ndarray:
 
     Returns (height, width), or (height, width, 3) in colour.
     """
-    import torch
-    from torchvision.utils import make_grid
-
     arrays = as_images(images)
-    is_grey = arrays.ndim == 3
-    batch = torch.tensor(arrays[:, None] if is_grey else np.moveaxis(arrays, -1, 1))
-    white = 0.0 if is_grey else 1.0
-    grid = make_grid(batch, nrow=n_columns, padding=gap, pad_value=white)
-    return grid[0].numpy() if is_grey else grid.movedim(0, -1).numpy()
+    if len(arrays) == 1:
+        return arrays[0]
+    n_images, height, width, *colours = arrays.shape
+    n_columns = min(n_columns, n_images)
+    n_rows = -(-n_images // n_columns)
+    white, kept = (1 if colours else 0), [(0, 0)] * len(colours)
+    # Each image gets its gap above and to the left; the last ones, another all around.
+    around = [(0, n_rows * n_columns - n_images), (gap, 0), (gap, 0), *kept]
+    cells = np.pad(arrays, around, constant_values=white)
+    cells = cells.reshape(n_rows, n_columns, gap + height, gap + width, *colours)
+    shape = (n_rows * (gap + height), n_columns * (gap + width), *colours)
+    grid = cells.swapaxes(1, 2).reshape(shape)
+    return np.pad(grid, [(0, gap), (0, gap), *kept], constant_values=white)
 
 
 def show_image(
