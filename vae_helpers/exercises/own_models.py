@@ -131,6 +131,11 @@ def _place(
     return means[k] + (factors[k] @ eps[..., None])[..., 0]
 
 
+def _symmetric_root(covariances: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariances)
+    return vectors * values.sqrt()[:, None] @ vectors.mT
+
+
 def _chosen_by(
     choose: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[..., Tensor]:
@@ -199,6 +204,14 @@ check_mixture_sample = Exercise(
             "The factor stands on the wrong side of ε, or is turned: (L ε)ᵀ = εᵀ Lᵀ.",
             lambda u, eps, weights, means, covariances: _place(
                 _choose(u, weights), eps, means, covariances, turned=True
+            ),
+        ),
+        Wrong(
+            "That is another root of the covariance. Its samples are right, too; asked "
+            "for is the Cholesky factor.",
+            lambda u, eps, weights, means, covariances: (
+                means[(k := _choose(u, weights))]
+                + (_symmetric_root(covariances)[k] @ eps[..., None])[..., 0]
             ),
         ),
         Wrong(
