@@ -118,8 +118,11 @@ def _find_pattern(
 
 
 def _variation(values: Tensor, size: float) -> float:
-    """Their standard deviation in units of `size`; infinite where a number is not."""
-    if not values.isfinite().all() or size == 0:
+    """Their standard deviation in units of `size`; infinite where a number is not.
+
+    Of fewer than three numbers too: they say little.
+    """
+    if len(values) < 3 or not values.isfinite().all() or size == 0:
         return math.inf
     return values.std().item() / size
 
