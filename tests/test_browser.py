@@ -11,6 +11,7 @@ from browser import (
     expect,
     jupyterlab,
     run_cell,
+    save_and_open_again,
     skip_without_browser,
     wait_until,
     write_notebook,
@@ -111,9 +112,9 @@ def test_a_burst_of_moves_ends_at_the_last_value(page):
 
 
 def test_the_picture_is_one_and_has_a_text_for_screen_readers(page):
-    expect(page.locator(".widget-image")).to_have_count(1)
-    others = page.locator(".jp-OutputArea-output img:not(.widget-image)")
-    expect(others).to_have_count(0)
+    expect(page.locator(".jp-OutputArea-output img:visible")).to_have_count(1)
+    expect(page.locator(".widget-image")).to_be_visible()
+    expect(page.locator(".vae-still")).not_to_be_visible()
     expect(page.locator(".spoken")).to_have_text("A square that turns black.")
 
 
@@ -134,3 +135,15 @@ def test_the_picture_keeps_its_proportions_in_a_narrow_cell(page):
         assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], 0.01)
     assert box["width"] < size[0]  # it had to shrink
     page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_saved_and_opened_again_it_shows_a_still_picture_and_no_error(page):
+    save_and_open_again(page)
+    still = page.locator(".jp-RenderedImage img")
+    expect(still).to_be_visible()
+    page.wait_for_timeout(3000)  # for the widget's own words
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(2)
+    expect(page.locator(".vae-still")).to_contain_text("run this cell")
+    run_cell(page, page.locator(".widget-image"))
+    expect(still).not_to_be_visible()
+    expect(page.locator(".jp-OutputArea-output img:visible")).to_have_count(1)

@@ -8,6 +8,7 @@ import html
 import io
 import warnings
 
+from vae_helpers.stills import WIDGET
 from vae_helpers.widgets import slider_demo
 
 import ipywidgets
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 from PIL import Image
+from save_notebooks import keep_stills
 
 SIZE = (220, 160)  # of the figures, in pixels
 
@@ -250,12 +252,14 @@ demo
 """
 
 
-def test_the_saved_notebook_keeps_one_picture_with_alternative_text(tmp_path):
+def test_a_cell_shows_a_still_picture_a_line_and_the_widget(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
     folder = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=60, resources=folder).execute()
-    (output,) = notebook.cells[0].outputs
-    live = output.data["application/vnd.jupyter.widget-view+json"]
+    output, line, widget = notebook.cells[0].outputs
+    assert "run this cell" in line.data["text/html"]
+    live = widget.data[WIDGET]
+    assert "image/png" not in widget.data  # no picture is kept twice
     state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]
     assert live["model_id"] in state["state"]
     pixels = decode(base64.b64decode(output.data["image/png"]))
@@ -263,3 +267,5 @@ def test_the_saved_notebook_keeps_one_picture_with_alternative_text(tmp_path):
     assert pixels[80, 110].mean() == pytest.approx(127.5, abs=2)
     assert output.metadata["image/png"]["alt"] == "a grey rectangle"
     assert output.data["text/plain"] == "a grey rectangle"
+    kept = keep_stills(notebook.cells[0].outputs)
+    assert kept == [output]

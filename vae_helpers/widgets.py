@@ -5,7 +5,8 @@ import io
 import math
 from collections.abc import Callable, Iterable
 
-from vae_helpers.plots import ignore_missing_glyphs, picture
+from vae_helpers.plots import ignore_missing_glyphs
+from vae_helpers.stills import HIDE_STILL, display_with_still
 
 import anywidget
 import ipywidgets
@@ -103,19 +104,19 @@ class SliderDemo(ipywidgets.VBox):
             pixels.save(buffer, format="png", compress_level=1)
             self._view.value = buffer.getvalue()
 
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
-        """The live widget, and a static picture for viewers without a kernel."""
-        live = super()._repr_mimebundle_(**kwargs)
-        data, metadata = picture(bytes(self.png), self._alt)
-        return {**live, **data}, metadata
+    def _ipython_display_(self, **kwargs: object) -> None:
+        """The living widget, beside a still picture for where it does not live."""
+        live = super()._repr_mimebundle_()
+        display_with_still(live, bytes(self.png), self._alt)
 
 
 class _Spoken(anywidget.AnyWidget):
     """What screen readers hear: the picture's text, and each slider handle's name."""
 
+    _css = HIDE_STILL
     _esm = """
     function render({ model, el }) {
-      el.classList.add("spoken");
+      el.classList.add("spoken", "vae-live");
       el.textContent = model.get("alt");
       el.style = "position: absolute; left: -9999px";
       const names = model.get("names");

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_helpers.explorers.page import SCRIPT, STYLE, write_page
-from vae_helpers.plots import picture, to_numpy, to_png
+from vae_helpers.plots import to_numpy, to_png
+from vae_helpers.stills import HIDE_STILL, display_with_still
 
 import anywidget
 import numpy as np
@@ -59,7 +60,7 @@ class Explorer(anywidget.AnyWidget):
     """
 
     _esm = f"{SCRIPT}\nexport default {{ render }};\n"
-    _css = STYLE
+    _css = STYLE + HIDE_STILL
     _setup = traitlets.Dict().tag(sync=True)
     _alt: str
     limits: dict[str, Limits]
@@ -93,11 +94,9 @@ class Explorer(anywidget.AnyWidget):
     def _draw_still(self) -> Figure:
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **kwargs: dict) -> tuple[dict, dict]:
-        """The live widget, and the still picture for viewers without JavaScript."""
-        live, _ = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        data, metadata = picture(self.png, self._alt)
-        return {**live, **data}, metadata
+    def _ipython_display_(self, **kwargs: object) -> None:
+        """The living widget, beside a still picture for where it does not live."""
+        display_with_still(super()._repr_mimebundle_(), self.png, self._alt)
 
     def __repr__(self) -> str:
         values = (

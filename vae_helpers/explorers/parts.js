@@ -43,7 +43,7 @@ const FONT = "system-ui, sans-serif";
  */
 function render({ model, el }) {
   const setup = model.get("_setup");
-  const root = add(el, "section", "vae-explorer", { "aria-label": setup.title || setup.alt });
+  const root = add(el, "section", "vae-explorer vae-live", { "aria-label": setup.title || setup.alt });
   if (setup.title) add(root, "h4", "vae-title").textContent = setup.title;
   const show = setup.kind === "latent" ? showLatent : showPosterior;
   return show(model, add(root, "div", "vae-body"), setup);
