@@ -1,8 +1,11 @@
 """Slider demos: one way to build them, fast enough to follow the hand."""
 
+import contextlib
 import html
 import io
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Iterable
 
 from vae_helpers.plots import ignore_missing_glyphs
@@ -17,6 +20,8 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+_SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def slider_demo(
@@ -58,14 +63,20 @@ class SliderDemo(ipywidgets.VBox):
         self._artists = self._call_update()
         self._canvas, self._background = _draw_background(fig, self._artists)
         width, height = self._canvas.get_width_height()
-        # With both sizes known nothing jumps; narrow cells shrink it in proportion.
-        self._view = ipywidgets.Image(format="png", width=width, height=height)
+        # With both sizes known nothing jumps; narrow cells shrink it in proportion. A
+        # margin would be wider than the cell, and a scroll bar would come.
+        self._view = ipywidgets.Image(
+            format="png", width=width, height=height, layout={"margin": "0"}
+        )
         self._message = ipywidgets.HTML()
-        spoken = _Spoken(alt=alt, names=list(ranges))
+        spoken = _Spoken(
+            alt=alt, names=list(ranges), said=[_say(name) for name in ranges]
+        )
         self._draw()
         for slider in self.sliders.values():
             slider.observe(self._follow, names="value")
         super().__init__([*self.sliders.values(), self._view, spoken, self._message])
+        self.add_class("vae-sliders")
 
     @property
     def png(self) -> bytes:
@@ -111,20 +122,38 @@ class SliderDemo(ipywidgets.VBox):
 
 
 class _Spoken(anywidget.AnyWidget):
-    """What screen readers hear: the picture's text, and each slider handle's name."""
+    """What screen readers hear: the picture's text, and each slider's name and value.
 
-    _css = HIDE_STILL
+    noUiSlider, which ipywidgets moves, names no handle and says "4.00" of any value.
+    """
+
+    _css = f"""
+    {HIDE_STILL}
+    .vae-sliders .widget-label {{ flex: 0 1 auto; }}
+    .vae-sliders .slider-container {{ min-width: 80px; }}
+    """
     _esm = """
     function render({ model, el }) {
       el.classList.add("spoken", "vae-live");
       el.textContent = model.get("alt");
       el.style = "position: absolute; left: -9999px";
-      const names = model.get("names");
+      const [names, said] = [model.get("names"), model.get("said")];
+      const sayValue = (handle, name) => {
+        const value = Number(handle.getAttribute("aria-valuetext"));
+        if (Number.isNaN(value)) return; // it is a sentence already
+        const text = `${name} ${value}`.replace("-", "−");
+        handle.setAttribute("aria-valuetext", text);
+      };
       const nameHandles = () => {
         const handles = el.closest(".widget-vbox")?.querySelectorAll(".noUi-handle");
         if (handles?.length !== names.length) return; // not all of them are there yet
-        handles.forEach((handle, i) => handle.setAttribute("aria-label", names[i]));
         clearInterval(timer);
+        handles.forEach((handle, i) => {
+          handle.setAttribute("aria-label", names[i]);
+          sayValue(handle, said[i]);
+          new MutationObserver(() => sayValue(handle, said[i])).observe(
+            handle, { attributeFilter: ["aria-valuetext"] });
+        });
       };
       const timer = setInterval(nameHandles, 50);
       return () => clearInterval(timer);
@@ -133,6 +162,15 @@ class _Spoken(anywidget.AnyWidget):
     """
     alt = traitlets.Unicode().tag(sync=True)
     names: traitlets.List = traitlets.List().tag(sync=True)
+    said: traitlets.List = traitlets.List().tag(sync=True)
+
+
+def _say(name: str) -> str:
+    """A slider's name as people say it: `beta` is β, `mu_1` is μ₁, `sd` stays."""
+    letters, digits = re.fullmatch(r"(.*?)_?(\d*)", name).groups()  # type: ignore[union-attr]
+    with contextlib.suppress(KeyError):
+        letters = unicodedata.lookup(f"GREEK SMALL LETTER {letters}")
+    return letters.replace("_", " ") + digits.translate(_SMALL)
 
 
 def _slider(
@@ -145,7 +183,13 @@ def _slider(
     )
     # The largest of …, 0.01, 0.1, 1, … that gives a hundred steps or more.
     step = 1 if whole else 10 ** math.floor(math.log10((high - low) / 100))
-    look = {"layout": {"width": "480px"}, "style": {"description_width": "initial"}}
+    look = {
+        "layout": {
+            "width": f"{max(480, 320 + 7 * len(name))}px",  # a track of 240 px or more
+            "max_width": "calc(100% - 4px)",
+        },
+        "style": {"description_width": "initial"},
+    }
     return kind(start, min=low, max=high, step=step, description=name, **look)
 
 
