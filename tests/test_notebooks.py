@@ -133,6 +133,22 @@ def test_every_picture_has_alternative_text_and_fits_a_screen(notebook):
             assert height <= 650, alt
 
 
+def test_what_a_cell_shows_fits_the_screen_of_a_laptop(notebook):
+    """JupyterLab at 1280 × 800 has 848 × 678 pixels for it; a line of text takes 17."""
+    for cell in code_cells(notebook):
+        height = 0.0
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "image/png" in data:
+                png = base64.b64decode(data["image/png"])
+                width, tall = Image.open(io.BytesIO(png)).size
+                height += tall * min(1, 848 / width)
+            else:
+                text = output.get("text") or data.get("text/plain", "")
+                height += 17 * len(text.splitlines())
+        assert height <= 660, cell.id
+
+
 def test_it_is_small_and_was_run_on_mnist(path, notebook):
     assert path.stat().st_size < 1_500_000
     texts = [output.text for output in outputs(notebook) if "text" in output]

@@ -2,10 +2,11 @@
 
 import contextlib
 import html
-import io
 import math
 import re
+import struct
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterable
 
 from vae_helpers.plots import ignore_missing_glyphs
@@ -19,7 +20,6 @@ import traitlets
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 _SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -110,10 +110,7 @@ class SliderDemo(ipywidgets.VBox):
         self._canvas.restore_region(self._background)
         for artist in sorted(self._artists, key=Artist.get_zorder):
             self._fig.draw_artist(artist)
-        pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
-        with io.BytesIO() as buffer:
-            pixels.save(buffer, format="png", compress_level=1)
-            self._view.value = buffer.getvalue()
+        self._view.value = _encode_png(np.asarray(self._canvas.buffer_rgba()))
 
     def _ipython_display_(self, **kwargs: object) -> None:
         """The living widget, beside a still picture for where it does not live."""
@@ -191,6 +188,29 @@ def _slider(
         "style": {"description_width": "initial"},
     }
     return kind(start, min=low, max=high, step=step, description=name, **look)
+
+
+def _encode_png(pixels: np.ndarray) -> bytes:
+    """Pixels (H, W, 4) as PNG without filters, in less than half the time of Pillow,
+    which tries five filters for each row; figures, mostly white, need none.
+    """
+    height, width, _ = pixels.shape
+    rows = np.zeros((height, 1 + 4 * width), np.uint8)  # each begins with its filter, 0
+    rows[:, 1:] = pixels.reshape(height, -1)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0),  # 8 bits, RGBA
+        b"IDAT": zlib.compress(rows, level=1),
+        b"IEND": b"",
+    }
+    packed = (
+        _pack(len(data)) + name + data + _pack(zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def _pack(number: int) -> bytes:
+    return struct.pack(">I", number)
 
 
 @ignore_missing_glyphs()
