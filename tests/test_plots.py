@@ -152,6 +152,13 @@ def test_to_numpy_takes_tensors_with_gradients_arrays_and_lists():
 # ── images ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("n_rows", [1, 6, 7, 10])
+def test_image_rows_fit_a_screen_with_a_line_of_text_below(n_rows):
+    rows = {f"row {i}": np.zeros((10, 1, 28, 28)) for i in range(n_rows)}
+    fig = plots.image_rows(rows, "A title")
+    assert (fig.get_size_inches() * fig.dpi <= [950, 600]).all()
+
+
 @pytest.mark.parametrize("shape", [(-1, 1, 28, 28), (-1, 28, 28)])
 def test_image_rows_puts_every_image_in_its_row_and_column(shape):
     rows = {

@@ -123,7 +123,7 @@ def image_rows(
         row[: len(images)] = images
     tiles = tile(filled.reshape(-1, *filled.shape[2:]), n_columns, gap=4)
     label_width = 0.11 * max(len(label) for label in rows) + 0.2
-    size = min(0.8, (9.3 - label_width) / n_columns, 6 / n_rows)  # fits a screen
+    size = min(0.8, (9.3 - label_width) / n_columns, 5.6 / n_rows)  # fits a screen
     heading = 0.35 * bool(title) + 0.3 * bool(captions)
     fig, ax = plt.subplots(
         figsize=(label_width + n_columns * size, n_rows * size + heading)

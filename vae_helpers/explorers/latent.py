@@ -79,6 +79,11 @@ class LatentExplorer(Explorer):
         self._alt = alt or (
             f"A point in {n_latents} latent dimensions, and the image it decodes to."
         )
+        self._hint = (
+            "Drag the cross on the map, or use the arrow keys"
+            if n_latents == 2
+            else "Move the sliders, one for each latent dimension"
+        ) + ": the image is what the decoder makes of that point."
         start = [min(max(0.0, low), high) for low, high in ends] if z is None else z
         super().__init__(z=start)
         setup: LatentSetup = {
