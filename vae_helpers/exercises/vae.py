@@ -60,6 +60,16 @@ def _by_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
 _LIMITS = [_of_each_sample(limited) for limited in (_by_cross_entropy, *LIMITS)]
 
 
+def _of_one_sample(one: int) -> Pair:
+    return lambda x, logits: _log_px_z(x, logits[one])
+
+
+def _squared(factor: float) -> Pair:
+    return lambda x, logits: (
+        factor * (x - logits.sigmoid()).square().sum((2, 3, 4)).mean(0)
+    )
+
+
 def _kl_terms(mu: Tensor, logvar: Tensor) -> Tensor:
     return mu**2 + logvar.exp() - 1 - logvar
 
@@ -148,7 +158,7 @@ check_elbo_terms = Exercise(
         *(
             Wrong(
                 "You use one of the L samples. How do the others come in?",
-                _with_pixels(lambda x, logits, one=one: _log_px_z(x, logits[one])),
+                _with_pixels(_of_one_sample(one)),
             )
             for one in (0, -1)
         ),
@@ -156,11 +166,7 @@ check_elbo_terms = Exercise(
             Wrong(
                 "That is a squared error. Which log-density has a pixel here, with θ "
                 "as its probability of ink?",
-                _with_pixels(
-                    lambda x, logits, factor=factor: (
-                        factor * (x - logits.sigmoid()).square().sum((2, 3, 4)).mean(0)
-                    )
-                ),
+                _with_pixels(_squared(factor)),
             )
             for factor in (-1, -0.5, 1, 0.5)
         ),
