@@ -176,13 +176,11 @@ def open_page(browser, path, **options):
 
 def pixels(page, index=-1, picture=".vae-picture canvas"):
     """What a picture's canvas shows, 0 black to 255 white: (height, width, 3)."""
-    found = page.locator(picture).all()[index]
-    width, height, values = found.evaluate(
-        """(canvas) => [canvas.width, canvas.height,
-            Array.from(canvas.getContext('2d').getImageData(
-                0, 0, canvas.width, canvas.height).data)]"""
+    address = (
+        page.locator(picture).all()[index].evaluate("(canvas) => canvas.toDataURL()")
     )
-    return np.array(values).reshape(height, width, 4)[:, :, :3]
+    png = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
 def shows(page, image):

@@ -255,6 +255,20 @@ def test_codes_without_labels_are_one_nameless_class():
     np.testing.assert_array_equal(only["median"], np.median(codes, axis=0))
 
 
+def test_classes_have_names_where_labels_are_letters():
+    codes, _ = random_codes(26 * 12)
+    labels, letters = torch.arange(26 * 12) % 26, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    model = make_model("relu")
+    explorer = LatentExplorer(model, codes, labels, class_names=letters)
+    assert [part["name"] for part in explorer._setup["classes"]] == list(letters)
+    plane = explorer._draw_still().axes[0]
+    assert {text.get_text() for text in plane.texts} == set(letters)
+    with pytest.raises(ValueError, match="25 names for labels from 0 to 25"):
+        LatentExplorer(model, codes, labels, class_names=letters[:25])
+    with pytest.raises(ValueError, match="class_names without labels"):
+        LatentExplorer(model, codes, class_names=letters)
+
+
 # ── what a notebook keeps ───────────────────────────────────────────────────────────
 
 

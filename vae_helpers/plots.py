@@ -264,9 +264,12 @@ def latent_scatter(
     ax: Axes | None = None,
     legend: bool = True,
     clear_of: ArrayLike = (),
+    class_names: Sequence[str] | None = None,
 ) -> Figure:
     """Codes (N, 2) on the plane; a class is a colour and, near its median, a numeral.
 
+    class_names: what is written instead of the numeral of each label, such as letters;
+        after ten classes the colours come again, and the names tell them apart.
     legend: whether to write the numerals. They make room for each other and for the
         points clear_of (n, 2), where a cross will stand.
     """
@@ -282,21 +285,24 @@ def latent_scatter(
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
     if legend:
         medians = np.array([np.median(codes[labels == n], axis=0) for n in classes])
-        _add_numerals(ax, medians, classes, to_numpy(clear_of).reshape(-1, 2))
+        names = {n: str(class_names[n] if class_names else n) for n in classes}
+        _add_numerals(ax, medians, names, to_numpy(clear_of).reshape(-1, 2))
     return ax.figure  # type: ignore[return-value]
 
 
 def _add_numerals(
-    ax: Axes, medians: np.ndarray, classes: Sequence[int], crosses: np.ndarray
+    ax: Axes, medians: np.ndarray, names: Mapping[int, str], crosses: np.ndarray
 ) -> None:
     size = np.array(ax.get_window_extent().size) / ax.figure.dpi * 72  # points
     unit = min(size / np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]))
     places = spread_apart(medians, 18 / unit, clear_of=crosses, berth=20 / unit)
-    for place, label in zip(places, classes, strict=True):
+    for place, (label, name) in zip(places, names.items(), strict=True):
         color = CLASS_COLORS[label % 10]
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2}
         x, y = place
-        ax.text(x, y, str(label), ha="center", va="center", bbox=box, zorder=4)
+        ax.text(
+            x, y, name, parse_math=False, ha="center", va="center", bbox=box, zorder=4
+        )
 
 
 def spread_apart(

@@ -199,7 +199,7 @@ def _encode_png(pixels: np.ndarray) -> bytes:
     rows[:, 1:] = pixels.reshape(height, -1)
     chunks = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0),  # 8 bits, RGBA
-        b"IDAT": zlib.compress(rows, level=1),
+        b"IDAT": zlib.compress(rows.data, level=1),
         b"IEND": b"",
     }
     packed = (
