@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from vae_helpers.stills import LINE, WIDGET
+
 import nbformat
 from nbclient import NotebookClient
 
@@ -51,7 +53,6 @@ for explorer in [shown for shown in Out.values() if isinstance(shown, explorers)
                 pictures.add((explorer.image.tobytes(), explorer.png))
             assert len(pictures) == 2, f"{name}[{index}] moves nothing"
 """
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def main(prefixes: list[str]) -> int:
@@ -94,12 +95,18 @@ def normalise(notebook) -> None:
             continue
         count += 1
         cell.execution_count = count
-        cell.outputs = merge_streams(cell.outputs)
+        cell.outputs = keep_stills(merge_streams(cell.outputs))
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
-            if "image/png" in output.get("data", {}):
-                output.data.pop(WIDGET, None)  # without its kernel it shows an error
+
+
+def keep_stills(outputs: list) -> list:
+    """Of each widget its still picture alone, as `display_with_still` shows it."""
+    data = [output.get("data", {}) for output in outputs]
+    lines = [i for i, held in enumerate(data) if held.get("text/html") == LINE]
+    dropped = lines + [i + 1 for i in lines if WIDGET in data[i + 1]]
+    return [output for i, output in enumerate(outputs) if i not in dropped]
 
 
 def merge_streams(outputs: list) -> list:

@@ -92,6 +92,21 @@ def run_cell(page, shown, index=0, seconds=180):
     assert shown.count()
 
 
+def save_and_open_again(page):
+    """As a student does the next day: the notebook is saved, its kernel is gone."""
+    page.locator(".jp-Notebook").click(position={"x": 3, "y": 3})
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    server = page.url.split("/lab")[0]
+    kernels = page.request.get(f"{server}/api/kernels").json()
+    xsrf = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
+    for kernel in kernels:
+        address = f"{server}/api/kernels/{kernel['id']}"
+        page.request.delete(address, headers={"X-XSRFToken": xsrf["_xsrf"]})
+    page.reload()
+    page.locator(".jp-OutputArea-output").first.wait_for()
+
+
 def wait_until(condition, seconds=30):
     """For what Playwright's `expect` does not know, such as pixels."""
     deadline = time.monotonic() + seconds

@@ -3,6 +3,7 @@
 Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in CI.
 """
 
+import itertools
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from browser import (
     expect,
     jupyterlab,
     run_cell,
+    save_and_open_again,
     skip_without_browser,
     wait_until,
     write_notebook,
@@ -18,23 +20,28 @@ from browser import (
 
 pytestmark = skip_without_browser
 
-DEMO = """
+LONG = "the_standard_deviation_of_the_first_latent_dimension"
+DEMO = (
+    f"LONG = '{LONG}'"
+    + """
 import matplotlib.pyplot as plt
 import numpy as np
 from vae_helpers import plots
 from vae_helpers.widgets import slider_demo
 
-fig, ax = plt.subplots(figsize=(4, 3))
+fig, ax = plt.subplots(figsize=(9, 3))
 image = plots.show_image(ax, np.zeros((28, 28)))
 
-def update(grey):
+def update(grey, mu_1, **_):
     image.set_data(np.full((28, 28), grey))
     if grey > 0.99:
         raise ValueError("as black as it gets")
     return [image]
 
-slider_demo(fig, update, alt="A square that turns black.", grey=(0.0, 1.0, 0.2))
+ranges = {"grey": (0.0, 1.0, 0.2), "mu_1": (-3.0, 3.0, -1.25), LONG: (0, 9, 4)}
+slider_demo(fig, update, alt="A square that turns black.", **ranges)
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,26 +118,58 @@ def test_a_burst_of_moves_ends_at_the_last_value(page):
 
 
 def test_the_picture_is_one_and_has_a_text_for_screen_readers(page):
-    expect(page.locator(".widget-image")).to_have_count(1)
-    others = page.locator(".jp-OutputArea-output img:not(.widget-image)")
-    expect(others).to_have_count(0)
+    expect(page.locator(".jp-OutputArea-output img:visible")).to_have_count(1)
+    expect(page.locator(".widget-image")).to_be_visible()
+    expect(page.locator(".vae-still")).not_to_be_visible()
     expect(page.locator(".spoken")).to_have_text("A square that turns black.")
 
 
-def test_a_handle_tells_screen_readers_what_it_moves(page):
-    handle = page.get_by_role("slider", name="grey")
-    expect(handle).to_have_count(1)
-    expect(handle).to_have_class(re.compile("noUi-handle"))
+def test_a_handle_tells_screen_readers_what_it_moves_and_where_it_stands(page):
+    handles = [page.get_by_role("slider", name=name) for name in ("grey", "mu_1", LONG)]
+    for handle, value in zip(handles, ("grey 0.4", "μ₁ −1.25", "4"), strict=True):
+        expect(handle).to_have_count(1)
+        expect(handle).to_have_class(re.compile("noUi-handle"))
+        expect(handle).to_have_attribute("aria-valuetext", re.compile(f"{value}$"))
+    handles[1].focus()
+    page.keyboard.press("ArrowRight")
+    expect(handles[1]).to_have_attribute("aria-valuetext", "μ₁ −1.24")
+
+
+def widths_of(page, selector):
+    """How wide each is, and how wide what is in it: more brings a scroll bar."""
+    return page.locator(selector).evaluate_all(
+        "(all) => all.map((element) => [element.clientWidth, element.scrollWidth])"
+    )
 
 
 def test_the_picture_keeps_its_proportions_in_a_narrow_cell(page):
     picture = page.locator(".widget-image")
     size = picture.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
-    for width, narrowest in [(1280, size[0] - 1), (500, 100)]:
+    for width in (1920, 1280, 800):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_timeout(500)
         box = picture.bounding_box()
-        assert narrowest < box["width"] <= size[0]
+        cell = page.locator(".jp-OutputArea-output:visible").last.bounding_box()
+        assert box["width"] == pytest.approx(min(size[0], cell["width"]), abs=1)
         assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], 0.01)
+        for outer, inner in widths_of(page, ".widget-vbox, .jp-OutputArea-output"):
+            assert inner <= outer
+        for row in page.locator(".widget-hslider").all():
+            parts = [part.bounding_box() for part in row.locator("> *").all()]
+            for left, right in itertools.pairwise(parts):
+                assert left["x"] + left["width"] <= right["x"]
+            assert parts[1]["width"] >= 80
     assert box["width"] < size[0]  # it had to shrink
     page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_saved_and_opened_again_it_shows_a_still_picture_and_no_error(page):
+    save_and_open_again(page)
+    still = page.locator(".jp-RenderedImage img")
+    expect(still).to_be_visible()
+    page.wait_for_timeout(3000)  # for the widget's own words
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(2)
+    expect(page.locator(".vae-still")).to_contain_text("run this cell")
+    run_cell(page, page.locator(".widget-image"))
+    expect(still).not_to_be_visible()
+    expect(page.locator(".jp-OutputArea-output img:visible")).to_have_count(1)

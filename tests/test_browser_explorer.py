@@ -176,13 +176,11 @@ def open_page(browser, path, **options):
 
 def pixels(page, index=-1, picture=".vae-picture canvas"):
     """What a picture's canvas shows, 0 black to 255 white: (height, width, 3)."""
-    found = page.locator(picture).all()[index]
-    width, height, values = found.evaluate(
-        """(canvas) => [canvas.width, canvas.height,
-            Array.from(canvas.getContext('2d').getImageData(
-                0, 0, canvas.width, canvas.height).data)]"""
+    address = (
+        page.locator(picture).all()[index].evaluate("(canvas) => canvas.toDataURL()")
     )
-    return np.array(values).reshape(height, width, 4)[:, :, :3]
+    png = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
 def shows(page, image):
@@ -195,9 +193,14 @@ def read_out(page):
     return page.locator(".vae-readout").first
 
 
-def press_on_map(page, x, y, index=0):
-    box = page.locator(".vae-map").nth(index).bounding_box()
-    page.mouse.move(box["x"] + x, box["y"] + y)
+def on_map(page, x, y):
+    """Where a place of the map, 400 wide as it is drawn, lies in the window."""
+    box = page.locator(".vae-map").first.bounding_box()
+    return box["x"] + x * box["width"] / 400, box["y"] + y * box["width"] / 400
+
+
+def press_on_map(page, x, y):
+    page.mouse.move(*on_map(page, x, y))
     page.mouse.down()
 
 
@@ -250,9 +253,8 @@ def test_the_page_follows_pointer_touch_and_keys(browser, tmp_path):
     page, _, faults = open_page(
         browser, explorer.to_html(tmp_path / "page.html"), has_touch=True
     )
-    box = page.locator(".vae-map").bounding_box()
     # On the canvas the plane goes from 46 to 392 and, downwards, from 8 to 354.
-    page.touchscreen.tap(box["x"] + 46 + 346 * 0.75, box["y"] + 8 + 346 * 0.25)
+    page.touchscreen.tap(*on_map(page, 46 + 346 * 0.75, 8 + 346 * 0.25))
     expect(read_out(page)).to_have_text("z = (1.50, 1.50)")
     page.keyboard.press("ArrowLeft")  # the tap has given the map the focus
     page.keyboard.press("Shift+ArrowDown")
@@ -260,10 +262,10 @@ def test_the_page_follows_pointer_touch_and_keys(browser, tmp_path):
     explorer.z = [1.4, 1.0]
     wait_until(lambda: shows(page, explorer.image))
     press_on_map(page, 200, 200)
-    page.mouse.move(box["x"] + 5000, box["y"] - 5000)  # far outside: to the corner
+    page.mouse.move(*on_map(page, 5000, -5000))  # far outside: to the corner
     expect(read_out(page)).to_have_text("z = (3.00, 3.00)")
     page.mouse.up()
-    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.move(*on_map(page, 100, 100))
     page.wait_for_timeout(200)
     expect(read_out(page)).to_have_text("z = (3.00, 3.00)")
     expect(page.locator(".vae-map")).to_have_role("application")
@@ -274,8 +276,8 @@ def test_the_page_follows_pointer_touch_and_keys(browser, tmp_path):
 
 
 def map_pixels(page):
-    """The map as drawn, on a screen of single density: (400, 400, 3)."""
-    return pixels(page, 0, ".vae-map")
+    """The map as drawn, two dots a pixel, brought to one: (400, 400, 3)."""
+    return pixels(page, 0, ".vae-map").reshape(400, 2, 400, 2, 3).mean(axis=(1, 3))
 
 
 def test_the_manifold_lies_where_its_points_are(browser, tmp_path):
@@ -343,10 +345,8 @@ class PosteriorPage:
         return 46 + self.scale * (z[0] - left), 354 - self.scale * (z[1] - bottom)
 
     def drag(self, start, end):
-        box = self.page.locator(".vae-map").bounding_box()
         press_on_map(self.page, *self.at(start))
-        x, y = self.at(end)
-        self.page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+        self.page.mouse.move(*on_map(self.page, *self.at(end)), steps=3)
         self.page.mouse.up()
 
     def adds_up(self):
@@ -357,7 +357,7 @@ class PosteriorPage:
 
     def elbo_width(self):
         """How many pixels of the bar have the ELBO's colour."""
-        row = pixels(self.page, 0, ".vae-bars")[47]
+        row = pixels(self.page, 0, ".vae-bars")[94]
         color = 255 * np.array(to_rgb(COLORS["elbo"]))
         return (np.abs(row - color).max(axis=1) < 3).sum()
 
@@ -464,6 +464,36 @@ def test_the_page_says_where_it_cannot_show_the_encoders_q(
         shown.page.context.close()
 
 
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 800)])
+def test_a_page_fills_the_window_and_says_what_to_do(
+    browser, posterior_explorer, size, tmp_path
+):
+    width, height = size
+    latent = LatentExplorer(make_model("relu"), title="A map")
+    for explorer in (latent, posterior_explorer):
+        page, _, faults = open_page(
+            browser,
+            explorer.to_html(tmp_path / "page.html"),
+            viewport={"width": width, "height": height},
+        )
+        whole = page.evaluate(
+            "(({scrollWidth, scrollHeight}) => [scrollWidth, scrollHeight])"
+            "(document.documentElement)"
+        )
+        assert whole == [width, height]  # nothing is to be scrolled
+        edges = page.locator(".vae-body > *").evaluate_all(
+            "(all) => all.map((part) => part.getBoundingClientRect())"
+            ".map(({right, bottom}) => [right, bottom])"
+        )
+        right, bottom = np.max(edges, axis=0)
+        assert max(right / width, bottom / height) > 0.88  # it was 860 pixels wide
+        hint = page.locator(".vae-hint")
+        expect(hint).to_have_text(re.compile("^Drag the (cross|blue ellipse)"))
+        assert hint.bounding_box()["height"] < 0.06 * height  # one line
+        assert faults == []
+        page.context.close()
+
+
 def test_the_posterior_fits_a_phone(browser, posterior_explorer, tmp_path):
     shown = PosteriorPage(
         browser,
@@ -521,10 +551,9 @@ def in_python(z, limits=((-4, 4), (-4, 4))):
 
 
 def test_a_drag_moves_cross_picture_sliders_and_the_kernels_z(page):
-    box = page.locator(".vae-map").bounding_box()
     press_on_map(page, 219, 181)
     for x, y in [(250, 150), (300, 90), (305.5, 94.5)]:
-        page.mouse.move(box["x"] + x, box["y"] + y)
+        page.mouse.move(*on_map(page, x, y))
     page.mouse.up()
     z = [2.0, 2.0]  # a quarter of the frame from its right and upper edges
     expect(read_out(page)).to_have_text("z = (2.00, 2.00)")
@@ -612,9 +641,27 @@ def test_each_move_is_drawn_before_the_next_and_python_ends_at_the_last(page):
 def test_running_the_cell_again_gives_a_fresh_explorer(page):
     run_again(page, 0)
     expect(page.locator(".vae-explorer")).to_have_count(2)
+    expect(page.locator(".jp-RenderedImage:visible")).to_have_count(0)  # no stills
     expect(read_out(page)).to_have_text("z = (0.00, 0.00)")
     run_again(page, 2)
     expect(read_out(page)).to_have_text("z = (1.50, −0.50)")
+
+
+def test_an_explorer_grows_with_the_page(page):
+    def size(width, height):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(300)
+        return page.locator(".vae-explorer").first.evaluate(
+            "(root) => [root.querySelector('.vae-map').clientWidth, root.clientHeight]"
+        )
+
+    map_width, whole = size(1280, 800)
+    assert map_width == pytest.approx(400, abs=1)
+    assert whole < 640
+    map_width, whole = size(1920, 1080)
+    assert map_width > 500
+    assert whole < 900
+    size(1280, 1400)
 
 
 def test_after_a_restart_the_old_one_harms_nothing_and_a_new_one_lives(page):

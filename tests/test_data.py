@@ -129,11 +129,12 @@ def server():
 
 
 @pytest.fixture
-def mirrors(server, monkeypatch):
+def mirrors(server, monkeypatch, tmp_path):
     """Call it with behaviours or addresses to make them the mirrors, with limits."""
     for variable in ("VAE_DATASET", "VAE_DATA_DIR"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def choose(*behaviours: str, name: str = "mnist", **limits: float) -> dict:
         here = f"http://127.0.0.1:{server.server_port}"
@@ -292,7 +293,7 @@ source = dataclasses.replace(data.SOURCES["mnist"], **json.loads(sys.argv[2]))
 data.SOURCES["mnist"] = source
 if sys.argv[3] == "killed":
     os.replace = lambda *files: os.kill(os.getpid(), signal.SIGKILL)
-data.load_images("mnist", root=sys.argv[1])
+images = data.load_images("mnist", root=sys.argv[1])
 """
 
 
@@ -448,6 +449,142 @@ def test_a_root_that_is_a_file_is_said_and_kept(mirrors, tmp_path, capfd):
     assert root.read_text() == "precious"
 
 
+# ── floats that all processes share ─────────────────────────────────────────────────
+
+FLOATS = {
+    f"{split}-images-idx3-ubyte.float32": np.frombuffer(
+        RAW["mnist"][f"{split}-images-idx3-ubyte"], np.uint8, offset=16
+    ).astype(np.float32)
+    / np.float32(255)
+    for split in ("train", "t10k")
+}
+TRAIN_FLOATS = f"{TRAIN_IMAGES}.float32"
+
+
+def floats_in(folder: Path) -> list[str]:
+    """The files of floats in a folder, each as it should be, and nothing half done."""
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    for path in files:
+        assert path.read_bytes() == FLOATS[path.name].tobytes()
+    return [path.name for path in files]
+
+
+READ_MEMORY = """
+smaps = open("/proc/self/smaps").read()
+mine = smaps[smaps.index(sys.argv[3]) :].splitlines()
+sizes = dict(line.split()[:2] for line in mine[1:20])
+print(sizes["Rss:"], sizes["Pss:"], sizes["Private_Dirty:"])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="reads /proc")
+def test_two_processes_share_the_images(mirrors, tmp_path):
+    fill(tmp_path)
+    settings = mirrors("http404")
+    images = load_images("mnist", root=tmp_path)
+    images.train_images.sum()  # has every page of them in memory
+    arguments = [str(tmp_path), json.dumps(settings), TRAIN_FLOATS]
+    command = [sys.executable, "-c", OTHER_PROCESS + READ_MEMORY, *arguments]
+    rss, pss, own = map(int, subprocess.check_output(command, text=True).split())
+    assert rss >= FLOATS[TRAIN_FLOATS].nbytes / 1024  # kB
+    assert pss <= rss / 2
+    assert own == 0
+
+
+def test_what_is_written_into_the_images_stays_here(mirrors, tmp_path):
+    fill(tmp_path)
+    for _ in range(2):  # written by this process, then found
+        images = load_images("mnist", root=tmp_path)
+        images.train_images.fill_(7)
+        images.test_images.zero_()
+    assert_loads(tmp_path)
+    assert len(floats_in(tmp_path / "MNIST")) == 2
+
+
+GOOD_FLOATS = FLOATS[TRAIN_FLOATS].tobytes()
+BAD_FLOATS = {
+    "empty": b"",
+    "cut": GOOD_FLOATS[:-1],
+    "one float off": GOOD_FLOATS[:-4] + np.float32(2).tobytes(),
+    "not a number": np.float32(np.nan).tobytes() + GOOD_FLOATS[4:],
+}
+
+
+@pytest.mark.parametrize("content", BAD_FLOATS.values(), ids=BAD_FLOATS)
+def test_damaged_floats_are_written_anew(content, mirrors, tmp_path):
+    fill(tmp_path)
+    path = tmp_path / "MNIST" / TRAIN_FLOATS
+    path.write_bytes(content)
+    assert_loads(tmp_path)
+    assert len(floats_in(tmp_path / "MNIST")) == 2
+
+
+def test_good_floats_are_not_written_again(mirrors, tmp_path):
+    fill(tmp_path)
+    assert_loads(tmp_path)
+    before = (tmp_path / "MNIST" / TRAIN_FLOATS).stat()
+    assert_loads(tmp_path)
+    assert (tmp_path / "MNIST" / TRAIN_FLOATS).stat() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
+def test_floats_are_whole_whenever_the_writer_is_killed(mirrors, tmp_path):
+    fill(tmp_path)
+    killed = start_other_process(tmp_path, mirrors("http404"), "killed")
+    assert killed.wait(60) == -signal.SIGKILL
+    part = (tmp_path / "MNIST" / TRAIN_FLOATS).with_suffix(".part")
+    assert [p for p in part.parent.iterdir() if p.is_file()] == [part]
+    for content in (b"half", GOOD_FLOATS + b"more"):
+        part.write_bytes(content)
+        assert_loads(tmp_path)
+        assert len(floats_in(part.parent)) == 2
+        (part.parent / TRAIN_FLOATS).unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no modes there")
+def test_a_read_only_folder_keeps_its_floats_in_the_users_cache(
+    mirrors, tmp_path, capfd
+):
+    folder, cache = fill(tmp_path).parent, tmp_path / "cache/vae-helpers/MNIST"
+    folder.chmod(0o555)
+    try:
+        for _ in range(2):
+            assert_loads(tmp_path)
+            assert floats_in(folder) == []
+            assert len(floats_in(cache)) == 2
+        (cache / TRAIN_FLOATS).unlink()
+        cache.chmod(0o555)  # and where there is no room at all, they are not kept
+        assert_loads(tmp_path)
+        assert floats_in(folder) == []
+        assert len(floats_in(cache)) == 1
+    finally:
+        folder.chmod(0o755), cache.chmod(0o755)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no modes there")
+def test_floats_in_a_read_only_folder_are_used(mirrors, tmp_path):
+    folder = fill(tmp_path).parent
+    assert_loads(tmp_path)
+    folder.chmod(0o555)
+    try:
+        assert_loads(tmp_path)
+    finally:
+        folder.chmod(0o755)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_full_disk_costs_nothing_but_memory(mirrors, monkeypatch, tmp_path, capfd):
+    def refuse(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = fill(tmp_path).parent
+    monkeypatch.setattr(data.os, "replace", refuse)
+    assert_loads(tmp_path)
+    assert floats_in(folder) == floats_in(tmp_path / "cache/vae-helpers/MNIST") == []
+    assert capfd.readouterr() == ("", "")
+
+
 # ── choosing: `auto`, arguments, environment, messages ──────────────────────────────
 
 
@@ -566,10 +703,17 @@ def test_an_installed_wheel_keeps_data_in_the_users_cache(
 
 
 def test_heavy_packages_are_imported_only_when_needed():
-    code = "import sys; from vae_helpers import data; print(*sys.modules)"
+    code = """
+import sys
+from vae_helpers import data, plots
+plots.image_rows({"two": data.np.zeros((2, 8, 8))})
+print(*sys.modules)
+"""
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    assert "torch" in loaded
-    assert not {"sklearn", "torchvision", "pooch", "requests"} & set(loaded)
+    assert {"torch", "matplotlib"} <= set(loaded)
+    # PyTorch's compiler, which torchvision brings, too, holds 80 MB of every kernel.
+    heavy = {"sklearn", "torchvision", "torch._dynamo", "pooch", "requests"}
+    assert not heavy & set(loaded)
 
 
 # ── the digits ──────────────────────────────────────────────────────────────────────

@@ -231,10 +231,13 @@ SAYS = {
     "it gives another result each time": lambda a, b: a + torch.rand(2),
     "contains NaN (not a number)": lambda a, b: (a + b) * torch.nan,
     "contains an infinity": lambda a, b: (a + b) / 0,
+    "a log or a root of a negative number": lambda a, b: (-1 - (a + b).square()).log(),
     "The sign is reversed: yours": lambda a, b: -a - b,
     "Always 2 times the right number: yours": lambda a, b: 2 * (a + b),
     "Always +3 off, whatever the input: yours": lambda a, b: a + b + 3,
-    "Close, but not exact (rounding": lambda a, b: (500 * (a + b)).round() / 500,
+    "Close, but not exact (rounding, samples": lambda a, b: (
+        (500 * (a + b)).round() / 500
+    ),
     "Always 1.002 times the right number": lambda a, b: 1.002 * (a + b),
     "it raised SystemExit": lambda a, b: exit(),
     "it raised ZeroDivisionError: division by zero\n  in your line": lambda a, b: 1 / 0,
@@ -308,6 +311,100 @@ def test_a_number_of_samples_cannot_be_written_into_the_answer(solutions):
         return log_px_z - kl  # as many numbers as images, which are not the two results
 
     assert "return 2 things" in EXERCISES["elbo_terms"].examine(one_tensor).message
+
+
+def test_sizes_vary_so_that_a_lucky_one_does_not_pass():
+    counts = {"score_loss": ("eps", 0), "elbo_terms": ("logits", 0)}
+    counts |= {"typical_p": ("log_p", 0), "iwae_bound": ("z", 0)}
+    for name, (argument, dim) in counts.items():
+        fresh = EXERCISES[name].fresh
+        seen = {
+            fresh(torch.Generator().manual_seed(i))[argument].shape[dim]
+            for i in range(200)
+        }
+        assert len(seen) > 40, name
+
+
+def test_a_turned_result_is_compared_as_well():
+    """Its entries do not lie in order in memory, and no traceback may follow."""
+    square = make(
+        fresh=lambda g: {"a": normal(g, 2, 3)},
+        referee=lambda a: a.T.numpy().copy(),
+        wrongs=[],
+    )
+    assert square.examine(lambda a: a.T).passed
+    assert "not yet. yours" in square.examine(lambda a: (a**2).T).message
+
+
+def test_a_factor_is_seen_beside_zeros():
+    zeros = make(
+        fresh=lambda g: {"a": normal(g, 12), "b": normal(g, 12)},
+        referee=lambda a, b: (a - b).relu(),
+        wrongs=[],
+    )
+    for seed in range(20):
+        message = zeros.examine(lambda a, b: 2 * (a - b).relu(), seed).message
+        assert "Always 2 times the right number" in message
+
+
+REPLIES = [  # answers of newcomers: exercise, answer, what it is told
+    (
+        "integral",
+        lambda log_p, axis: log_p(np.ones((3, 2))),
+        "tensor of points z",
+    ),
+    (
+        "integral",
+        lambda log_p, axis: log_p([[1.0, 2.0]]),
+        "and got list",
+    ),
+    (
+        "grid_gap",
+        lambda log_joint, log_q, area: log_joint.logsumexp(0) + np.log(area),
+        "That is log p(x).",
+    ),
+    (
+        "unlabelled_elbo",  # without any path to the logits
+        lambda elbos, logits: elbos.logsumexp(1) - np.log(4),
+        "The classifier has disappeared",
+    ),
+    (
+        "elbo_terms",
+        lambda x, mu, logvar, logits: (
+            (x * logits - torch.nn.functional.softplus(logits)).sum((1, 2, 3, 4)),
+            gaussian_kl(mu, logvar),
+        ),
+        "one number for each of the L samples",
+    ),
+    (
+        "slerp",
+        lambda a, b, t: _slerp(a, b, t, torch.cosine_similarity(a, b, dim=0).asin()),
+        "gives the *cosine* of the angle",
+    ),
+]
+
+
+def _slerp(a, b, t, angle):
+    return (
+        ((1 - t) * angle).sin()[:, None] * a + (t * angle).sin()[:, None] * b
+    ) / angle.sin()
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), REPLIES)
+def test_a_newcomers_answer_is_told_what_is_true(name, answer, words):
+    for seed in range(6):
+        assert words in EXERCISES[name].examine(answer, seed).message
+
+
+def test_a_posterior_from_torch_passes_where_shares_are_tiny():
+    def by_torch(log_joint, log_q, area):
+        q, posterior = (
+            torch.distributions.Categorical(logits=log) for log in (log_q, log_joint)
+        )
+        return torch.distributions.kl_divergence(q, posterior)
+
+    for seed in range(20):
+        assert EXERCISES["grid_gap"].examine(by_torch, seed).passed
 
 
 def test_a_few_nats_of_a_thousand_are_no_factor():

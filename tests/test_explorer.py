@@ -18,6 +18,7 @@ from vae_helpers.explorers.packing import freeze_decoder, pack_decoder
 from vae_helpers.explorers.page import SCRIPT
 from vae_helpers.models import VAE, Autoencoder
 from vae_helpers.plots import CLASS_COLORS, COLORS
+from vae_helpers.stills import WIDGET
 
 import nbclient
 import nbformat.v4
@@ -28,7 +29,7 @@ import traitlets
 from explorer_models import MODELS, make_model, make_model_of_shape
 from matplotlib.colors import to_rgba
 from PIL import Image
-from save_notebooks import DRIVE_SLIDERS, WIDGET, find_faults, normalise
+from save_notebooks import DRIVE_SLIDERS, find_faults, normalise
 from torch import nn
 from torch.distributions import Normal
 
@@ -254,6 +255,20 @@ def test_codes_without_labels_are_one_nameless_class():
     np.testing.assert_array_equal(only["median"], np.median(codes, axis=0))
 
 
+def test_classes_have_names_where_labels_are_letters():
+    codes, _ = random_codes(26 * 12)
+    labels, letters = torch.arange(26 * 12) % 26, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    model = make_model("relu")
+    explorer = LatentExplorer(model, codes, labels, class_names=letters)
+    assert [part["name"] for part in explorer._setup["classes"]] == list(letters)
+    plane = explorer._draw_still().axes[0]
+    assert {text.get_text() for text in plane.texts} == set(letters)
+    with pytest.raises(ValueError, match="25 names for labels from 0 to 25"):
+        LatentExplorer(model, codes, labels, class_names=letters[:25])
+    with pytest.raises(ValueError, match="class_names without labels"):
+        LatentExplorer(model, codes, class_names=letters)
+
+
 # ── what a notebook keeps ───────────────────────────────────────────────────────────
 
 
@@ -270,10 +285,7 @@ def test_the_still_picture_shows_the_decoded_image_and_follows_z(options):
     width, height = Image.open(io.BytesIO(explorer.png)).size
     assert width <= 1050
     assert height <= 650
-    data, metadata = explorer._repr_mimebundle_()
-    assert {WIDGET, "image/png", "text/plain"} <= set(data)
-    assert metadata["image/png"]["alt"] == data["text/plain"]
-    assert len(data["text/plain"]) >= 20
+    assert len(explorer._alt) >= 20
 
 
 def test_the_still_manifold_has_each_image_in_its_place():
@@ -303,6 +315,9 @@ def test_the_saved_notebook_keeps_one_picture_and_no_widget(tmp_path):
     folder = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=60, resources=folder).execute()
     notebook.cells.pop()
+    for cell in notebook.cells:
+        shown = [set(output.data) - {"text/plain"} for output in cell.outputs]
+        assert shown == [{"image/png"}, {"text/html"}, {WIDGET}]
     normalise(notebook)
     assert find_faults(notebook) == []
     assert "widgets" not in notebook.metadata
@@ -409,8 +424,8 @@ def test_a_posterior_explorer_refuses_what_does_not_fit(posterior_explorer):
 def test_a_posterior_explorer_has_a_still_picture_and_a_page(
     posterior_explorer, tmp_path
 ):
-    data, metadata = posterior_explorer._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == data["text/plain"]
+    assert len(posterior_explorer._alt) >= 20
+    assert Image.open(io.BytesIO(posterior_explorer.png)).size[0] > 600
     path = posterior_explorer.to_html(tmp_path / "page.html")
     assert path.stat().st_size < 2_000_000
     assert repr(posterior_explorer).startswith("PosteriorExplorer(mu=[")

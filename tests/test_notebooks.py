@@ -5,10 +5,12 @@ import io
 import re
 import statistics
 
+from vae_helpers.stills import LINE, WIDGET
+
 import nbformat
 import pytest
 from PIL import Image
-from save_notebooks import METADATA, NOTEBOOKS, WIDGET, find_faults, normalise
+from save_notebooks import METADATA, NOTEBOOKS, find_faults, normalise
 
 KNOWN_TAGS = {"nbval-check-output", "hide-input", "exercise"}
 TAGS = ["nbval-check-output", "hide-input"]  # of a checkpoint that is collapsed
@@ -106,7 +108,7 @@ def test_nothing_in_it_is_an_error_or_a_warning(notebook):
     assert all(output.output_type != "error" for output in outputs(notebook))
 
 
-def test_only_slider_demos_are_left_as_the_value_of_a_cell(notebook):
+def test_no_text_is_left_as_the_value_of_a_cell(notebook):
     for output in outputs(notebook):
         if output.output_type == "execute_result":
             assert "image/png" in output.data, output.data
@@ -129,6 +131,22 @@ def test_every_picture_has_alternative_text_and_fits_a_screen(notebook):
             width, height = Image.open(io.BytesIO(png)).size
             assert width <= 1050, alt
             assert height <= 650, alt
+
+
+def test_what_a_cell_shows_fits_the_screen_of_a_laptop(notebook):
+    """JupyterLab at 1280 × 800 has 848 × 678 pixels for it; a line of text takes 17."""
+    for cell in code_cells(notebook):
+        height = 0.0
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "image/png" in data:
+                png = base64.b64decode(data["image/png"])
+                width, tall = Image.open(io.BytesIO(png)).size
+                height += tall * min(1, 848 / width)
+            else:
+                text = output.get("text") or data.get("text/plain", "")
+                height += 17 * len(text.splitlines())
+        assert height <= 660, cell.id
 
 
 def test_it_is_small_and_was_run_on_mnist(path, notebook):
@@ -214,14 +232,16 @@ def test_an_open_prediction_is_found():
 
 def make_notebook():
     """A notebook with everything that must not be committed."""
-    widget = {"image/png": "aaaa", WIDGET: {"model_id": "0"}, "text/plain": "demo"}
+    still, line = {"image/png": "aaaa", "text/plain": "demo"}, {"text/html": LINE}
+    shown = [still, line, {WIDGET: {"model_id": "0"}}]  # by `display_with_still`
     cell = nbformat.v4.new_code_cell("demo", execution_count=7)
     cell.metadata = {"tags": TAGS, "execution": {"shell": "now"}}
     cell.outputs = [
         nbformat.v4.new_output("stream", name="stdout", text="✗ no"),
         nbformat.v4.new_output("stream", name="stdout", text="t\n"),
         nbformat.v4.new_output("stream", name="stderr", text="careful\n"),
-        nbformat.v4.new_output("execute_result", widget, execution_count=7),
+        *[nbformat.v4.new_output("display_data", data) for data in shown],
+        nbformat.v4.new_output("execute_result", still, execution_count=7),
     ]
     notebook = nbformat.v4.new_notebook(cells=[cell])
     notebook.metadata = {"widgets": {"state": {}}, "kernelspec": {"name": "conda-me"}}
@@ -236,7 +256,12 @@ def test_normalise_keeps_what_a_reader_sees():
     assert cell.metadata == {"tags": TAGS, "jupyter": {"source_hidden": True}}
     assert cell.execution_count == cell.outputs[-1].execution_count == 1
     assert cell.outputs[0].text == "✗ not\n"
-    assert set(cell.outputs[-1].data) == {"image/png", "text/plain"}
+    assert [set(output.get("data", {})) for output in cell.outputs] == [
+        set(),
+        set(),
+        {"image/png", "text/plain"},
+        {"image/png", "text/plain"},
+    ]
 
 
 def test_normalise_shows_a_cell_that_is_not_to_be_hidden():
@@ -250,7 +275,6 @@ def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():
     notebook = make_notebook()
     normalise(notebook)
     assert len(find_faults(notebook)) == 2
-    del notebook.cells[0].outputs[-1].data["image/png"]
     notebook.cells[0].outputs[-1].data[WIDGET] = {"model_id": "0"}
     assert len(find_faults(notebook)) == 3
 

@@ -20,6 +20,7 @@ from matplotlib.offsetbox import AnnotationBbox
 from matplotlib.text import Text
 from PIL import Image
 from scipy import ndimage
+from torchvision.utils import make_grid
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +152,13 @@ def test_to_numpy_takes_tensors_with_gradients_arrays_and_lists():
 # ── images ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("n_rows", [1, 6, 7, 10])
+def test_image_rows_fit_a_screen_with_a_line_of_text_below(n_rows):
+    rows = {f"row {i}": np.zeros((10, 1, 28, 28)) for i in range(n_rows)}
+    fig = plots.image_rows(rows, "A title")
+    assert (fig.get_size_inches() * fig.dpi <= [950, 600]).all()
+
+
 @pytest.mark.parametrize("shape", [(-1, 1, 28, 28), (-1, 28, 28)])
 def test_image_rows_puts_every_image_in_its_row_and_column(shape):
     rows = {
@@ -203,6 +211,16 @@ def test_images_keep_their_proportions_and_their_colours():
     (shown,) = fig.axes[0].images
     np.testing.assert_array_equal(shown.get_array()[-8, 18], [1, 1, 1])  # left empty
     assert plots.show_image(fig.axes[0], colours[0]).get_array().shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 8, 6), (2, 1, 4, 4), (1, 3, 5, 9)])
+@pytest.mark.parametrize("gap", [0, 3])
+def test_tiles_are_those_of_torchvision(shape, gap):
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    white = 0.0 if shape[1] == 1 else 1.0
+    wanted = make_grid(images, nrow=3, padding=gap, pad_value=white).numpy()
+    wanted = wanted[0] if shape[1] == 1 else np.moveaxis(wanted, 0, -1)
+    np.testing.assert_array_equal(plots.tile(images, 3, gap=gap), wanted)
 
 
 # ── curves ──────────────────────────────────────────────────────────────────────────

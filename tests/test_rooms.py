@@ -25,7 +25,8 @@ ONLY = {
     "objectives": {"densities"},
     "panel": {"plots"},
     "pretrained": {"models"},
-    "widgets": {"plots"},
+    "stills": {"plots"},
+    "widgets": {"plots", "stills"},
 }
 
 

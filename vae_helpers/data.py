@@ -5,7 +5,9 @@ lie as torchvision lays them out: a folder that it has filled works here, and th
 way round.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -149,6 +151,10 @@ def _find_root(root: str | Path | None) -> Path:
         return find_from_project(chosen)
     if project := _find_project():
         return project / "data"
+    return _find_cache()
+
+
+def _find_cache() -> Path:
     import pooch  # not at the top: it is needed nowhere else here
 
     return Path(pooch.os_cache("vae-helpers"))
@@ -164,8 +170,8 @@ def _load(name: str, root: Path, download: bool) -> ImageData:
         if name == "auto":
             return _load_digits(_explain_in_one_line(source, folder, *error.args))
         raise DataUnavailableError(_explain(source, folder, *error.args)) from None
-    train_images, train_labels = _decode(files, "train")
-    test_images, test_labels = _decode(files, "t10k")
+    train_images, train_labels = _decode(files, "train", folder.parent)
+    test_images, test_labels = _decode(files, "t10k", folder.parent)
     sizes = f"{len(train_labels):,} training and {len(test_labels):,} test images"
     note = f"{source.title}: {sizes}, 28×28 pixels in [0, 1]."
     if wanted == "fashion":
@@ -173,12 +179,13 @@ def _load(name: str, root: Path, download: bool) -> ImageData:
     return ImageData(train_images, train_labels, test_images, test_labels, wanted, note)
 
 
-def _decode(files: dict[str, bytes], split: str) -> tuple[Tensor, Tensor]:
+def _decode(files: dict[str, bytes], split: str, folder: Path) -> tuple[Tensor, Tensor]:
     """Images and labels of a split; the IDX headers are as checked as the rest."""
-    pixels = np.frombuffer(files[f"{split}-images-idx3-ubyte"], np.uint8, offset=16)
+    name = f"{split}-images-idx3-ubyte"
+    pixels = np.frombuffer(files[name], np.uint8, offset=16).reshape(-1, 1, 28, 28)
     labels = np.frombuffer(files[f"{split}-labels-idx1-ubyte"], np.uint8, offset=8)
-    images = torch.from_numpy(pixels.astype(np.float32)).reshape(-1, 1, 28, 28)
-    return images.div_(255), torch.from_numpy(labels.astype(np.int64))
+    floats = _share_floats(pixels, folder, f"{name}.float32")
+    return torch.from_numpy(floats), torch.from_numpy(labels.astype(np.int64))
 
 
 def _explain_in_one_line(source: Source, folder: Path, found: str, tried: str) -> str:
@@ -201,6 +208,59 @@ def _explain(source: Source, folder: Path, found: str, tried: str) -> str:
         f"that has {source.folder}/raw in it.\n"
         f'- Go on without {source.title}: load_images("digits") needs no network.'
     )
+
+
+# ── floats that all processes share ─────────────────────────────────────────────────
+
+_FLOATS = np.arange(256, dtype=np.float32) / 255  # of each byte
+
+
+def _share_floats(pixels: np.ndarray, folder: Path, name: str) -> np.ndarray:
+    """Bytes as floats in [0, 1], from a file that every process maps into its memory.
+
+    The system then keeps MNIST's 220 MB once, however many kernels look at them, and
+    copies only the pages that a kernel writes to (copy on write). The file lies beside
+    the raw files, else in the user's cache folder; where neither can be had, the floats
+    are this process's own.
+    """
+    for place in _find_places(folder):
+        with contextlib.suppress(OSError):
+            return _map_floats(pixels, place / name)
+    return _FLOATS[pixels]
+
+
+def _find_places(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield _find_cache() / folder.name
+
+
+def _map_floats(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The file's floats; it is written anew unless it agrees with each of the pixels.
+
+    To compare them all takes less time than a checksum of the file.
+    """
+    blocks = [slice(start, start + 1000) for start in range(0, len(pixels), 1000)]
+    with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or too short
+        floats = np.memmap(path, np.float32, "c", shape=pixels.shape)
+        if all(np.array_equal(floats[b], _FLOATS[pixels[b]]) for b in blocks):
+            return floats
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.stat().st_mode & 0o222:  # which does not stop root by itself
+        raise PermissionError(f"{path.parent} is read-only")
+    # Processes that write at once write the same bytes to the same places of this file;
+    # the first to finish gives it its name. What a killed one left is written over.
+    scratch = path.with_suffix(".part")
+    try:
+        scratch.touch()  # creates it, but does not empty it
+        with scratch.open("r+b") as file:
+            for b in blocks:
+                _FLOATS[pixels[b]].tofile(file)
+            file.truncate()
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return np.memmap(path, np.float32, "c", shape=pixels.shape)
 
 
 # ── scikit-learn's digits, made to look like MNIST ──────────────────────────────────

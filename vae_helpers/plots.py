@@ -123,7 +123,7 @@ def image_rows(
         row[: len(images)] = images
     tiles = tile(filled.reshape(-1, *filled.shape[2:]), n_columns, gap=4)
     label_width = 0.11 * max(len(label) for label in rows) + 0.2
-    size = min(0.8, (9.3 - label_width) / n_columns, 6 / n_rows)  # fits a screen
+    size = min(0.8, (9.3 - label_width) / n_columns, 5.6 / n_rows)  # fits a screen
     heading = 0.35 * bool(title) + 0.3 * bool(captions)
     fig, ax = plt.subplots(
         figsize=(label_width + n_columns * size, n_rows * size + heading)
@@ -144,15 +144,20 @@ def tile(images: ArrayLike, n_columns: int, *, gap: int = 0) -> np.ndarray:
 
     Returns (height, width), or (height, width, 3) in colour.
     """
-    import torch
-    from torchvision.utils import make_grid
-
     arrays = as_images(images)
-    is_grey = arrays.ndim == 3
-    batch = torch.tensor(arrays[:, None] if is_grey else np.moveaxis(arrays, -1, 1))
-    white = 0.0 if is_grey else 1.0
-    grid = make_grid(batch, nrow=n_columns, padding=gap, pad_value=white)
-    return grid[0].numpy() if is_grey else grid.movedim(0, -1).numpy()
+    if len(arrays) == 1:
+        return arrays[0]
+    n_images, height, width, *colours = arrays.shape
+    n_columns = min(n_columns, n_images)
+    n_rows = -(-n_images // n_columns)
+    white, kept = (1 if colours else 0), [(0, 0)] * len(colours)
+    # Each image gets its gap above and to the left; the last ones, another all around.
+    around = [(0, n_rows * n_columns - n_images), (gap, 0), (gap, 0), *kept]
+    cells = np.pad(arrays, around, constant_values=white)
+    cells = cells.reshape(n_rows, n_columns, gap + height, gap + width, *colours)
+    shape = (n_rows * (gap + height), n_columns * (gap + width), *colours)
+    grid = cells.swapaxes(1, 2).reshape(shape)
+    return np.pad(grid, [(0, gap), (0, gap), *kept], constant_values=white)
 
 
 def show_image(
@@ -259,9 +264,12 @@ def latent_scatter(
     ax: Axes | None = None,
     legend: bool = True,
     clear_of: ArrayLike = (),
+    class_names: Sequence[str] | None = None,
 ) -> Figure:
     """Codes (N, 2) on the plane; a class is a colour and, near its median, a numeral.
 
+    class_names: what is written instead of the numeral of each label, such as letters;
+        after ten classes the colours come again, and the names tell them apart.
     legend: whether to write the numerals. They make room for each other and for the
         points clear_of (n, 2), where a cross will stand.
     """
@@ -277,21 +285,24 @@ def latent_scatter(
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
     if legend:
         medians = np.array([np.median(codes[labels == n], axis=0) for n in classes])
-        _add_numerals(ax, medians, classes, to_numpy(clear_of).reshape(-1, 2))
+        names = {n: str(class_names[n] if class_names else n) for n in classes}
+        _add_numerals(ax, medians, names, to_numpy(clear_of).reshape(-1, 2))
     return ax.figure  # type: ignore[return-value]
 
 
 def _add_numerals(
-    ax: Axes, medians: np.ndarray, classes: Sequence[int], crosses: np.ndarray
+    ax: Axes, medians: np.ndarray, names: Mapping[int, str], crosses: np.ndarray
 ) -> None:
     size = np.array(ax.get_window_extent().size) / ax.figure.dpi * 72  # points
     unit = min(size / np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]))
     places = spread_apart(medians, 18 / unit, clear_of=crosses, berth=20 / unit)
-    for place, label in zip(places, classes, strict=True):
+    for place, (label, name) in zip(places, names.items(), strict=True):
         color = CLASS_COLORS[label % 10]
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2}
         x, y = place
-        ax.text(x, y, str(label), ha="center", va="center", bbox=box, zorder=4)
+        ax.text(
+            x, y, name, parse_math=False, ha="center", va="center", bbox=box, zorder=4
+        )
 
 
 def spread_apart(

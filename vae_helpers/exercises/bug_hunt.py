@@ -24,6 +24,9 @@ class _Tilted:
 
     def __call__(self, z: Tensor) -> Tensor:
         """z (N, 2) → (N,)."""
+        if not isinstance(z, Tensor):
+            words = "log_density wants a tensor of points z, of shape (N, 2), and got "
+            raise TypeError(words + type(z).__name__)
         if z.ndim != 2 or z.shape[1] != 2:
             words = f"log_density wants points z of shape (N, 2), got {tuple(z.shape)}"
             raise ValueError(words)
@@ -114,6 +117,10 @@ check_integral = Exercise(
             lambda log_density, axis: (
                 _on_grid(log_density, axis)[0].sum() * (axis[1] - axis[0]) ** 2
             ),
+        ),
+        Wrong(
+            "Yours is 1 for every function. Do you divide by your own sum?",
+            lambda log_density, axis: 1.0,
         ),
         Wrong(
             "That is the logarithm of the integral. For a density it would be 0; asked "

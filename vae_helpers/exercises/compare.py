@@ -64,14 +64,17 @@ def describe(
     if got.shape != due.shape:
         return "shape", f"the shape is wrong{what}: {_compare_shapes(got, due)}"
     if not got.isfinite().all() and due.isfinite().all():
-        bad = "NaN (not a number)" if got.isnan().any() else "an infinity"
-        words = f"the result contains {bad}{what}. Is there a log of 0, an exp of a "
-        return "nan", words + "large number, a 0 · ∞ or a division by 0?"
+        if got.isnan().any():
+            words = f"the result contains NaN (not a number){what}. Is there a log or "
+            words += "a root of a negative number, a 0 · ∞, an ∞ − ∞ or a 0/0? (A log "
+            return "nan", words + "of 0 is −∞, an exp of a large number ∞.)"
+        words = f"the result contains an infinity{what}. Is there a log of 0, an exp "
+        return "nan", words + "of a large number or a division by 0?"
     pattern = _find_pattern(all_got, all_due)
     at = int((got - due).abs().argmax())
     index = [int(i) for i in np.unravel_index(at, got.shape)]
     place = f" at {index}" if index else ""
-    numbers = f"yours {got.view(-1)[at]:.6g}, expected {due.view(-1)[at]:.6g}"
+    numbers = f"yours {got.flatten()[at]:.6g}, expected {due.flatten()[at]:.6g}"
     return "value", f"not yet{what}. {pattern}{numbers}{place}."
 
 
@@ -95,7 +98,8 @@ def _find_pattern(
     due = torch.cat([t.flatten() for t in all_due if t is not None])
     if got.shape != due.shape or len(due) < 3:
         return ""
-    ratio, offset = got / due, got - due
+    counts = (got != 0) | (due != 0)  # 0 is any number of times 0
+    ratio, offset = (got / due)[counts], got - due
     factor, shift = ratio.mean().item(), offset.mean().item()
     # Two nats of a thousand are no factor: near 1 the distance from 1 is what counts,
     # and where both look constant, the one that varies less is meant.
@@ -107,14 +111,18 @@ def _find_pattern(
         )
     if shift_varies < 1e-3:
         return f"Always {shift:+.4g} off, whatever the input: "
-    if offset.abs().max() < 0.01 * min(1.0, due.abs().max().item()):
-        return "Close, but not exact (rounding, or a search that is too coarse?): "
+    if offset.abs().max() < 0.01 * min(10.0, due.abs().max().item()):
+        words = "rounding, samples in place of a formula, a search that is too coarse?"
+        return f"Close, but not exact ({words}): "
     return ""
 
 
 def _variation(values: Tensor, size: float) -> float:
-    """Their standard deviation in units of `size`; infinite where a number is not."""
-    if not values.isfinite().all() or size == 0:
+    """Their standard deviation in units of `size`; infinite where a number is not.
+
+    Of fewer than three numbers too: they say little.
+    """
+    if len(values) < 3 or not values.isfinite().all() or size == 0:
         return math.inf
     return values.std().item() / size
 

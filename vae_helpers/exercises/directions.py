@@ -11,13 +11,14 @@ from torch import Generator, Tensor
 
 
 def _two_codes(generator: Generator) -> Inputs:
-    """Two codes of different lengths, with an angle neither near 0 nor near π."""
+    """Two codes of different lengths, with an angle not near 0, π/2 or π."""
     first = normal(generator, 4)
     first = first / first.norm()
     second = normal(generator, 4)
     second = second - (second @ first) * first
     second = second / second.norm()
-    angle = uniform(generator, 1, low=0.6, high=2.4)
+    angle = uniform(generator, 1, low=0.6, high=1.0)
+    angle = angle if float(uniform(generator, 1)) < 0.5 else 3.0 - angle
     lengths = uniform(generator, 2, low=0.5, high=3.0)
     return {
         "a": lengths[0] * first,
@@ -91,6 +92,10 @@ check_slerp = Exercise(
         Wrong(
             "You use the cosine of the angle as if it were the angle.",
             _by_angle(lambda a, b: torch.cosine_similarity(a, b, dim=0)),
+        ),
+        Wrong(
+            "a · b gives the *cosine* of the angle. Which function undoes a cosine?",
+            _by_angle(lambda a, b: torch.cosine_similarity(a, b, dim=0).asin()),
         ),
         Wrong(
             "t = 0 must be a. Which weight belongs to which end?",

@@ -11,16 +11,15 @@ from scipy import special, stats
 from torch import Generator, Tensor
 from torch.distributions import Normal
 
-_K = 5
-
 
 def _samples_of_q(generator: Generator) -> Inputs:
     """Weights of e to the −1,000 and less, which is zero in 64 bits, too."""
     far = torch.tensor([1_000, 2_500])
+    K = int(torch.randint(4, 60, (), generator=generator))
     mu, logvar = normal(generator, 2, 3), normal(generator, 2, 3) - 1
     return {
-        "log_px_z": 2 * normal(generator, _K, 2) - far,
-        "z": mu + (logvar / 2).exp() * normal(generator, _K, 2, 3),
+        "log_px_z": 2 * normal(generator, K, 2) - far,
+        "z": mu + (logvar / 2).exp() * normal(generator, K, 2, 3),
         "mu": mu,
         "logvar": logvar,
     }
@@ -52,7 +51,8 @@ def _bound_by_scipy(
     log_prior = stats.norm.logpdf(z.numpy()).sum(2)
     sigma = np.sqrt(np.exp(logvar.numpy()))
     log_q = stats.norm.logpdf(z.numpy(), mu.numpy(), sigma).sum(2)
-    return special.logsumexp(log_px_z.numpy() + log_prior - log_q, axis=0, b=1 / _K)
+    log_w = log_px_z.numpy() + log_prior - log_q
+    return special.logsumexp(log_w, axis=0, b=1 / len(log_w))
 
 
 def _with_kl(log_px_z: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:

@@ -115,6 +115,31 @@ check_relaxed_sample = Exercise(
             lambda logits, u, tau: (logits / tau + _gumbel(u)).softmax(1),
         ),
         Wrong(
+            "τ divides the noise only. What about the logits?",
+            lambda logits, u, tau: (logits + _gumbel(u) / tau).softmax(1),
+        ),
+        Wrong(
+            "There is no τ in it. What makes the result as close to 0 or 1 as one "
+            "likes?",
+            lambda logits, u, tau: (logits + _gumbel(u)).softmax(1),
+        ),
+        Wrong(
+            "You add u itself. How do you get from uniform to Gumbel noise?",
+            lambda logits, u, tau: ((logits + u) / tau).softmax(1),
+        ),
+        Wrong(
+            "That is F, which turns g into u. Solve F(g) = u for g.",
+            lambda logits, u, tau: ((logits + (-(-u).exp()).exp()) / tau).softmax(1),
+        ),
+        Wrong(
+            "u and 1 − u are exchanged: a u near 1 should favour its outcome strongly.",
+            lambda logits, u, tau: ((logits + _gumbel(1 - u)) / tau).softmax(1),
+        ),
+        Wrong(
+            "Your rows do not add up to one. Which step comes last?",
+            lambda logits, u, tau: (logits + _gumbel(u)) / tau,
+        ),
+        Wrong(
             "You multiply by τ. A small τ must bring the result close to 0 or 1.",
             lambda logits, u, tau: ((logits + _gumbel(u)) * tau).softmax(1),
         ),

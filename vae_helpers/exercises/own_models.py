@@ -71,19 +71,21 @@ check_unlabelled_elbo = Exercise(
         Wrong(
             "That is the best bound that *any* q(y|x) could give. The classifier has "
             "disappeared from it. (A fine bound, where one can afford all classes.)",
-            lambda elbos, logits: (elbos - _LOG_4).logsumexp(1) + 0 * logits.sum(1),
+            lambda elbos, logits: (elbos - _LOG_4).logsumexp(1),
         ),
         Wrong(
             "You take the classifier's first choice only. Which average is E_q(y|x)?",
             lambda elbos, logits: (
-                elbos.gather(1, logits.argmax(1, keepdim=True))[:, 0]
-                - _LOG_4
-                + 0 * logits.sum(1)
+                elbos.gather(1, logits.argmax(1, keepdim=True))[:, 0] - _LOG_4
             ),
         ),
         Wrong(
             "You average over the classes alike. Which of them does q(y|x) believe in?",
-            lambda elbos, logits: elbos.mean(1) + 0 * logits.sum(1),
+            lambda elbos, logits: elbos.mean(1),
+        ),
+        Wrong(
+            "You average over the classes alike. Which of them does q(y|x) believe in?",
+            lambda elbos, logits: (elbos - _LOG_4 - logits.log_softmax(1)).mean(1),
         ),
         Wrong(
             "Logits are not log q(y|x) yet. What makes them sum to one?",
@@ -94,9 +96,7 @@ check_unlabelled_elbo = Exercise(
         Wrong(
             "The number is right, but no gradient reaches the classifier. What cuts "
             "its path?",
-            lambda elbos, logits: (
-                _unlabelled_by_torch(elbos, logits.detach()) + 0 * logits.sum(1)
-            ),
+            lambda elbos, logits: _unlabelled_by_torch(elbos, logits.detach()),
         ),
     ],
 )
@@ -129,6 +129,11 @@ def _place(
     factors = torch.linalg.cholesky(covariances)
     factors = factors.mT if turned else factors
     return means[k] + (factors[k] @ eps[..., None])[..., 0]
+
+
+def _symmetric_root(covariances: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariances)
+    return vectors * values.sqrt()[:, None] @ vectors.mT
 
 
 def _chosen_by(
@@ -179,6 +184,17 @@ check_mixture_sample = Exercise(
             _chosen_by(lambda u, weights: (u[:, None] > weights[:-1]).sum(1)),
         ),
         Wrong(
+            "You compare u with the weights themselves. At which number does the "
+            "share of component 2 *begin*?",
+            _chosen_by(lambda u, weights: (u[:, None] > weights).sum(1).clamp(max=2)),
+        ),
+        Wrong(
+            "Your samples lie around 0. Where are the means?",
+            lambda u, eps, weights, means, covariances: _place(
+                _choose(u, weights), eps, 0 * means, covariances
+            ),
+        ),
+        Wrong(
             "Your components come in the opposite order: for which does a small u "
             "stand?",
             _chosen_by(lambda u, weights: _choose(1 - u, weights)),
@@ -199,6 +215,14 @@ check_mixture_sample = Exercise(
             "The factor stands on the wrong side of ε, or is turned: (L ε)ᵀ = εᵀ Lᵀ.",
             lambda u, eps, weights, means, covariances: _place(
                 _choose(u, weights), eps, means, covariances, turned=True
+            ),
+        ),
+        Wrong(
+            "That is another root of the covariance. Its samples are right, too; asked "
+            "for is the Cholesky factor.",
+            lambda u, eps, weights, means, covariances: (
+                means[(k := _choose(u, weights))]
+                + (_symmetric_root(covariances)[k] @ eps[..., None])[..., 0]
             ),
         ),
         Wrong(

@@ -109,10 +109,13 @@ def _on_grid(generator: Generator) -> Inputs:
     """p(x, z) of an image with log p(x) near −900, and a q, on 51 × 51 points."""
     axis = torch.linspace(-5, 5, 51, dtype=torch.float64)
     points = torch.cartesian_prod(axis, axis)
-    scale = uniform(generator, 4, low=0.4, high=0.8).double()
+    # No share of the posterior is 0 in 32 bits, so that its logarithm is finite; and
+    # the gap is larger than what the tolerance leaves open at −900.
+    scale = uniform(generator, 4, low=0.8, high=0.9).double()
     tilt = torch.diag(scale[:2])
-    tilt[1, 0] = 0.5 * scale[0]
-    center, mu = uniform(generator, 2, 2, low=-1.0, high=1.0).double()
+    tilt[1, 0] = 0.3 * scale[0]
+    center = uniform(generator, 2, low=0.8, high=1.0).double()
+    mu = uniform(generator, 2, low=-1.0, high=-0.8).double()
     log_joint = MultivariateNormal(center, scale_tril=tilt).log_prob(points)
     log_joint -= 900 + 50 * uniform(generator, 1).item()
     log_q = Normal(mu, scale[2:]).log_prob(points).sum(1)
@@ -183,8 +186,20 @@ check_grid_gap = Exercise(
             lambda log_joint, log_q, area: _gap(log_joint, log_q, area) / area,
         ),
         Wrong(
+            "The area is nowhere in yours. log_q is the log of a *density*: what makes "
+            "a share of it that a point stands for?",
+            lambda log_joint, log_q, area: (
+                _gap(log_joint, log_q, area) / area
+                + log_q.exp().sum() * math.log(1 / area)
+            ),
+        ),
+        Wrong(
             "That is the ELBO. How far is it below log p(x)?",
             lambda log_joint, log_q, area: _weighted(log_q, log_joint - log_q, area),
+        ),
+        Wrong(
+            "That is log p(x). By how much is the ELBO below it?",
+            lambda log_joint, log_q, area: log_joint.logsumexp(0) + math.log(area),
         ),
         Wrong(
             "That is −ELBO: you compare q with p(x, z). Divide by p(x) first.",

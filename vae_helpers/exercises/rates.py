@@ -82,12 +82,17 @@ check_target_rate = Exercise(
 
 
 def _budget(generator: Generator) -> Inputs:
-    """Three strong directions and two weak ones, which the budget does not reach."""
-    strong = uniform(generator, 3, low=2.0, high=8.0)
-    weak = uniform(generator, 2, low=0.02, high=0.3)
+    """Three strong directions and two weak ones, which the budget does not reach.
+
+    The larger of the two has a positive rate as long as the other one is on: it goes
+    in a second step.
+    """
+    strong = uniform(generator, 3, low=3.0, high=8.0)
+    weak = uniform(generator, 1, low=0.4, high=0.5)
+    tiny = uniform(generator, 1, low=1e-5, high=2e-4)
     order = torch.randperm(5, generator=generator)
     return {
-        "variances": torch.cat([strong, weak])[order],
+        "variances": torch.cat([strong, weak, tiny])[order],
         "rate": uniform(generator, 1, low=1.0, high=2.0).item(),
     }
 
@@ -112,6 +117,14 @@ def _fill_all(variances: Tensor, rate: float) -> Tensor:
     """With all of them on, some at a negative rate."""
     logs = variances.log()
     return 0.5 * (logs - logs.mean()) + rate / len(logs)
+
+
+def _without_once(variances: Tensor, rate: float) -> Tensor:
+    """What was negative with all of them on is off; the others have one level."""
+    on = _fill_all(variances, rate) > 0
+    rates = torch.zeros_like(variances)
+    rates[on] = _fill_all(variances[on], rate)
+    return rates
 
 
 def _rescaled(variances: Tensor, rate: float) -> Tensor:
@@ -144,6 +157,14 @@ check_spend_rate = Exercise(
             "You set negative rates to zero *after* you had found the level, so you "
             "spend too much. At which level does the sum fit again?",
             lambda variances, rate: _fill_all(variances, rate).relu(),
+        ),
+        *(
+            Wrong(
+                "You took out the directions whose rates were negative, once. Is "
+                "another one negative at the level that you have now?",
+                answer,
+            )
+            for answer in (_without_once, lambda *inputs: _without_once(*inputs).relu())
         ),
         Wrong(
             "You set negative rates to zero and then rescaled the others. Then each "

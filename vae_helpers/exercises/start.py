@@ -13,8 +13,9 @@ from torch.distributions import Bernoulli
 
 
 def _class_log_probabilities(generator: Generator) -> dict:
-    scores = normal(generator, 5, 3)
-    labels = torch.randint(3, (5,), generator=generator)
+    n = int(torch.randint(4, 60, (), generator=generator))
+    scores = normal(generator, n, 3)
+    labels = torch.randint(3, (n,), generator=generator)
     labels[0] = scores[0].argmin()  # at least one answer is wrong
     return {"log_p": scores.log_softmax(1), "labels": labels}
 
@@ -102,11 +103,11 @@ def _add_to_theta(small: float) -> Callable[[Tensor, Tensor], Tensor]:
     return log_p
 
 
-_LIMITED = (
+LIMITED = (  # of use in 04, too
     "You limit θ or its logarithm, or add a small number, to stay finite. That gives a "
     "wrong number just where the network is most wrong. Can you avoid θ altogether?"
 )
-_LIMITS = [
+LIMITS = [
     lambda x, logits: _pixel_sum(_naive_log_p(x, logits).clamp(min=-100)),
     *(_limit_theta(smallest) for smallest in (1e-7, 1e-6, 1e-5, 1e-4)),
     *map(_add_to_theta, (1e-30, 1e-20, 1e-12, 1e-10, 1e-9, 1e-8)),
@@ -126,7 +127,7 @@ check_log_p_from_logits = Exercise(
             "function of PyTorch gives log θ from the logit itself? And log(1 − θ)?",
             lambda x, logits: _pixel_sum(_naive_log_p(x, logits)),
         ),
-        *(Wrong(_LIMITED, answer) for answer in _LIMITS),
+        *(Wrong(LIMITED, answer) for answer in LIMITS),
         Wrong(
             "You average over the pixels. To which of the two belongs one log p(x), a "
             "pixel or an image?",
@@ -153,8 +154,10 @@ check_log_p_from_logits = Exercise(
 
 
 def _log_terms(generator: Generator) -> Tensor:
-    """Three rows, around −200, −400 and −600."""
-    return 3 * normal(generator, 3, 4) - 200 * torch.arange(1.0, 4.0)[:, None]
+    """Three rows, around −200, −400 and −600; one term is far below its row."""
+    terms = 3 * normal(generator, 3, 4) - 200 * torch.arange(1.0, 4.0)[:, None]
+    terms[0, 0] -= 150
+    return terms
 
 
 def _shift_by_one_for_all(log_terms: Tensor) -> Tensor:
@@ -178,6 +181,25 @@ check_log_sum_exp = Exercise(
             "You take out the largest term of the whole batch. What if the rows are "
             "far apart? Each has its own largest term.",
             _shift_by_one_for_all,
+        ),
+        Wrong(
+            "You take out the *smallest* term of a row. If another is larger by 150, "
+            "what is its exponential?",
+            lambda log_terms: (
+                (log_terms - log_terms.min(1, True).values).float().exp().sum(1).log()
+                + log_terms.min(1).values
+            ),
+        ),
+        *(
+            Wrong(
+                "You add a small number, and stay finite with a wrong result. By which "
+                "number could you divide all terms of a row first, so that one of them "
+                "becomes 1?",
+                lambda log_terms, small=small: (
+                    log_terms.float().exp().sum(1) + small
+                ).log(),
+            )
+            for small in (1e-30, 1e-20, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
         ),
         Wrong(
             "You took the largest term out. Where does it come back?",

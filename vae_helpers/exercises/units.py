@@ -177,6 +177,19 @@ def _log_counts(table: Tensor, factors: Tensor) -> Tensor:
     return (_lead(table) / counts.log())[counts > 1].mean()
 
 
+def _lead_over_log_k(table: Tensor, factors: Tensor) -> Tensor:
+    """k counts the values that never occur as well."""
+    counts = factors.amax(0) + 1
+    return (_lead(table) / counts.to(table).log())[counts > 1].mean()
+
+
+def _without_gaps(table: Tensor, factors: Tensor) -> Tensor:
+    """Only factors that vary and have every value."""
+    counts = torch.tensor([len(p) for p in _shares(factors)])
+    kept = (counts > 1) & (counts == factors.amax(0) + 1)
+    return (_lead(table) / _entropies(factors).to(table))[kept].mean()
+
+
 check_mig = Exercise(
     name="mig",
     fresh=_table_and_factors,
@@ -188,6 +201,16 @@ check_mig = Exercise(
             "log k is the entropy of k values that are *equally likely*. Count how "
             "often each occurs.",
             _log_counts,
+        ),
+        Wrong(
+            "log k is the entropy of k values that are *equally likely*. Count how "
+            "often each occurs.",
+            _lead_over_log_k,
+        ),
+        Wrong(
+            "A factor with a value that never occurs is lost in yours. Is its entropy "
+            "NaN, from 0 · log 0? (NaN > 0 is false.)",
+            _without_gaps,
         ),
         Wrong(
             "You leave the gaps in nats. A factor with more values has more to tell: "

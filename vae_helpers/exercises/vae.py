@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from vae_helpers.exercises.engine import Exercise, Inputs, Wrong, normal, uniform
+from vae_helpers.exercises.start import LIMITED, LIMITS
 
 import numpy as np
 import torch
@@ -11,9 +12,12 @@ from scipy.special import expit
 from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
+Change = Callable[[Tensor], Tensor]
+Pair = Callable[[Tensor, Tensor], Tensor]
+
 
 def _terms_inputs(generator: Generator) -> Inputs:
-    n_samples = int(torch.randint(4, 10, (), generator=generator))  # L
+    n_samples = int(torch.randint(4, 60, (), generator=generator))  # L
     logits = normal(generator, n_samples, 3, 1, 5, 6)
     logits[0, 0, 0, 0, :2] = torch.tensor([-150.0, 150.0])  # θ is rounded to 0 or 1
     return {
@@ -37,6 +41,35 @@ def _naive_pixel_terms(x: Tensor, theta: Tensor) -> Tensor:
     return x * theta.log() + (1 - x) * (1 - theta).log()
 
 
+def _of_each_sample(limited: Pair) -> Pair:
+    """A log-likelihood of 00, for L × B images, and its mean over the samples."""
+
+    def log_px_z(x: Tensor, logits: Tensor) -> Tensor:
+        flat = limited(x.expand_as(logits).flatten(0, 1), logits.flatten(0, 1))
+        return flat.view(len(logits), -1).mean(0)
+
+    return log_px_z
+
+
+def _by_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
+    """It limits each logarithm to −100."""
+    loss = torch.nn.functional.binary_cross_entropy
+    return -loss(logits.sigmoid(), x, reduction="none").flatten(1).sum(1)
+
+
+_LIMITS = [_of_each_sample(limited) for limited in (_by_cross_entropy, *LIMITS)]
+
+
+def _of_one_sample(one: int) -> Pair:
+    return lambda x, logits: _log_px_z(x, logits[one])
+
+
+def _squared(factor: float) -> Pair:
+    return lambda x, logits: (
+        factor * (x - logits.sigmoid()).square().sum((2, 3, 4)).mean(0)
+    )
+
+
 def _kl_terms(mu: Tensor, logvar: Tensor) -> Tensor:
     return mu**2 + logvar.exp() - 1 - logvar
 
@@ -54,9 +87,6 @@ def _terms_by_torch(
     q, prior = Normal(mu, (logvar / 2).exp()), Normal(0 * mu, 1.0)
     log_px_z = pixels.log_prob(x.expand_as(logits)).flatten(2).sum(2)
     return log_px_z.mean(0), kl_divergence(q, prior).sum(1)
-
-
-Change = Callable[[Tensor], Tensor]
 
 
 def _with_kl(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., tuple]:
@@ -124,16 +154,26 @@ check_elbo_terms = Exercise(
                 )
             ),
         ),
-        Wrong(
-            "You use one of the L samples. How do the others come in?",
-            _with_pixels(lambda x, logits: _log_px_z(x, logits[0])),
+        *(Wrong(LIMITED, _with_pixels(answer)) for answer in _LIMITS),
+        *(
+            Wrong(
+                "You use one of the L samples. How do the others come in?",
+                _with_pixels(_of_one_sample(one)),
+            )
+            for one in (0, -1)
+        ),
+        *(
+            Wrong(
+                "That is a squared error. Which log-density has a pixel here, with θ "
+                "as its probability of ink?",
+                _with_pixels(_squared(factor)),
+            )
+            for factor in (-1, -0.5, 1, 0.5)
         ),
         Wrong(
-            "That is a squared error. Which log-density has a pixel here, with θ as "
-            "its probability of ink?",
-            _with_pixels(
-                lambda x, logits: -((x - logits.sigmoid()) ** 2).sum((2, 3, 4)).mean(0)
-            ),
+            "Your first term has one number for each of the L samples. Over which "
+            "dimension is the mean, and over which are the sums?",
+            _with_pixels(lambda x, logits: _log_px_z(x, logits).sum(1)),
         ),
         Wrong(
             "The two results are exchanged: log_px_z comes first.",
@@ -164,6 +204,21 @@ check_elbo_terms = Exercise(
             "Your KL is twice the right one. Which factor stands before the bracket? "
             "(Section 5.3 of 04b shows what training makes of it.)",
             _with_kl(lambda mu, logvar: _kl_terms(mu, logvar).sum(1)),
+        ),
+        Wrong(
+            "Take μ = 0 and σ = 1: q is the prior, and your KL is not zero. Which "
+            "constant is missing?",
+            _with_kl(lambda mu, logvar: 0.5 * (_kl_terms(mu, logvar) + 1).sum(1)),
+        ),
+        Wrong(
+            "Your KL has σ where σ² belongs. Which of the two is exp(logvar)?",
+            _with_kl(
+                lambda mu, logvar: 0.5 * (mu**2 + root(logvar) - 1 - logvar).sum(1)
+            ),
+        ),
+        Wrong(
+            "Your KL has logvar² in it. What is σ², if logvar is its logarithm?",
+            _with_kl(lambda mu, logvar: 0.5 * (mu**2 + logvar**2 - 1 - logvar).sum(1)),
         ),
         Wrong(
             "Your KL averages over the latent dimensions. What do independent "

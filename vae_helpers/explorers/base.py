@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_helpers.explorers.page import SCRIPT, STYLE, write_page
-from vae_helpers.plots import picture, to_numpy, to_png
+from vae_helpers.plots import to_numpy, to_png
+from vae_helpers.stills import HIDE_STILL, display_with_still
 
 import anywidget
 import numpy as np
@@ -55,13 +56,14 @@ class Explorer(anywidget.AnyWidget):
     """What both explorers share: the module, the page of their own, the still picture.
 
     A subclass has `limits` (its synced traits → (lowest, highest) of each number),
-    `image`, `_alt` and `_draw_still()`.
+    `image`, `_alt`, `_hint` (what to do, in one line) and `_draw_still()`.
     """
 
     _esm = f"{SCRIPT}\nexport default {{ render }};\n"
-    _css = STYLE
+    _css = STYLE + HIDE_STILL
     _setup = traitlets.Dict().tag(sync=True)
     _alt: str
+    _hint: str
     limits: dict[str, Limits]
 
     @property
@@ -72,8 +74,9 @@ class Explorer(anywidget.AnyWidget):
     def to_html(self, path: str | Path) -> Path:
         """Write the explorer as one page that needs no network and no kernel.
 
-        It opens from the disk (file://), in its present state; without JavaScript it
-        shows the still picture. Returns the path.
+        It opens from the disk (file://), in its present state, fills the window and
+        says in one line what to do; without JavaScript it shows the still picture.
+        Returns the path.
         """
         state = {name: getattr(self, name) for name in self.limits}
         write_page(
@@ -81,6 +84,7 @@ class Explorer(anywidget.AnyWidget):
             {**state, "_setup": self._setup},
             title=self._setup["title"] or type(self).__name__,
             alt=self._alt,
+            hint=self._hint,
             still=self.png,
         )
         return Path(path)
@@ -93,11 +97,9 @@ class Explorer(anywidget.AnyWidget):
     def _draw_still(self) -> Figure:
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **kwargs: dict) -> tuple[dict, dict]:
-        """The live widget, and the still picture for viewers without JavaScript."""
-        live, _ = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        data, metadata = picture(self.png, self._alt)
-        return {**live, **data}, metadata
+    def _ipython_display_(self, **kwargs: object) -> None:
+        """The living widget, beside a still picture for where it does not live."""
+        display_with_still(super()._repr_mimebundle_(), self.png, self._alt)
 
     def __repr__(self) -> str:
         values = (

@@ -35,6 +35,8 @@ class LatentExplorer(Explorer):
     model: a `VAE` or an `Autoencoder`; the explorer keeps its weights as they are now.
     codes, labels: (N, D) and (N,), for the map and the sliders' ends. A class is a
         colour and, at its median, a numeral.
+    class_names: what is written instead of the numeral of each label, such as letters;
+        after ten classes the colours come again, and the names tell them apart.
     z: where the point starts, D numbers; without it, as near to 0 as the limits allow.
     background: "codes", or "manifold" for the decoded images themselves, laid out over
         the plane. Only two dimensions have a map; any other D has sliders alone.
@@ -56,6 +58,7 @@ class LatentExplorer(Explorer):
         codes: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         *,
+        class_names: Sequence[str] | None = None,
         z: Sequence[float] | None = None,
         background: str = "codes",
         title: str = "",
@@ -74,11 +77,17 @@ class LatentExplorer(Explorer):
             raise ValueError(f"background is {background!r}: say 'codes' or 'manifold'")
         self._decode = freeze_decoder(model)
         self._codes, self._labels = _read_codes(codes, labels, n_latents)
+        self._class_names = _read_class_names(class_names, self._labels)
         ends = _find_limits(limits, self._codes, n_latents, isinstance(model, VAE))
         self.limits = {"z": ends}  # (lowest, highest) of each slider
         self._alt = alt or (
             f"A point in {n_latents} latent dimensions, and the image it decodes to."
         )
+        self._hint = (
+            "Drag the cross on the map, or use the arrow keys"
+            if n_latents == 2
+            else "Move the sliders, one for each latent dimension"
+        ) + ": the image is what the decoder makes of that point."
         start = [min(max(0.0, low), high) for low, high in ends] if z is None else z
         super().__init__(z=start)
         setup: LatentSetup = {
@@ -95,7 +104,9 @@ class LatentExplorer(Explorer):
             "classes": [],
         }
         if self._codes is not None and n_latents == 2:
-            setup["codes"], setup["classes"] = pack_codes(self._codes, self._labels)
+            setup["codes"], setup["classes"] = pack_codes(
+                self._codes, self._labels, self._class_names
+            )
         self._setup = dict(setup)
 
     @property
@@ -125,7 +136,12 @@ class LatentExplorer(Explorer):
             show_image(plane, tile_plane(self._decode, ends), extent=extent)
         elif self._codes is not None and self._labels is not None:
             latent_scatter(
-                self._codes, self._labels, title="", ax=plane, clear_of=[self.z]
+                self._codes,
+                self._labels,
+                title="",
+                ax=plane,
+                clear_of=[self.z],
+                class_names=self._class_names,
             )
         elif self._codes is not None:
             z1, z2 = self._codes.T
@@ -182,6 +198,21 @@ def _read_codes(
             f"{len(places)} whole numbers, a class for each code"
         )
     return places[::every], classes[::every]
+
+
+def _read_class_names(
+    names: Sequence[str] | None, labels: np.ndarray | None
+) -> list[str] | None:
+    if names is None:
+        return None
+    if labels is None:
+        raise ValueError("class_names without labels: give both")
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise ValueError(
+            f"class_names has {len(names)} names for labels from {labels.min()} to "
+            f"{labels.max()}: give a name for each label, from 0 on"
+        )
+    return [str(name) for name in names]
 
 
 def _find_limits(

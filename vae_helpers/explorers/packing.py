@@ -159,9 +159,11 @@ def freeze_decoder(model: nn.Module) -> Callable[[ArrayLike], np.ndarray]:
 
 
 def pack_codes(
-    codes: np.ndarray, labels: np.ndarray | None
+    codes: np.ndarray, labels: np.ndarray | None, names: Sequence[str] | None = None
 ) -> tuple[CodesSetup, list[ClassSetup]]:
     """Codes (N, 2) and labels (N,) as `paintMap` in latent.js reads them.
+
+    names: what is written for each label; without them, its numeral.
 
     Raises `ValueError` for more classes than a byte can count.
     """
@@ -172,7 +174,7 @@ def pack_codes(
         raise ValueError(f"labels has {len(found)} classes; the map holds 256")
     classes: list[ClassSetup] = [
         {
-            "name": "" if labels is None else str(label),
+            "name": "" if labels is None else str(names[label] if names else label),
             "color": CLASS_COLORS[int(label) % 10],
             "median": np.median(codes[owners == index], axis=0).tolist(),
         }

@@ -15,12 +15,12 @@ STYLE = (_HERE / "explorer.css").read_text("utf-8")
 
 
 def write_page(
-    path: str | Path, state: dict, *, title: str, alt: str, still: bytes
+    path: str | Path, state: dict, *, title: str, alt: str, hint: str, still: bytes
 ) -> None:
     """Write one page that holds the module, its state and the still picture (PNG).
 
     state: each synced trait of the explorer, by name. The page opens from the disk
-    (file://); without JavaScript it shows the still.
+    (file://); without JavaScript it shows the still. hint: what to do, in one line.
     """
     style, script = STYLE + _PAGE_STYLE, SCRIPT + _PAGE_SCRIPT
     page = _PAGE.format(
@@ -30,7 +30,9 @@ def write_page(
         script=script,
         script_hash=_hash(script),
         # Else "</script>" in a title would end the data.
-        state=json.dumps(state, default=to_base64).replace("<", r"\u003c"),
+        state=json.dumps({**state, "hint": hint}, default=to_base64).replace(
+            "<", r"\u003c"
+        ),
         alt=html.escape(alt),
         still=base64.b64encode(still).decode(),
     )
@@ -43,13 +45,23 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
+# A page of its own fills the window, by its width or, with its words, by its height.
 _PAGE_STYLE = """
-body { background: white; color: #1b1b1b; margin: 24px; }
+body { background: white; color: #1b1b1b; margin: 1.2vw; }
 @media (max-width: 480px) { body { margin: 4px; } }
+.vae-body, .vae-hint, .vae-title { font-size: clamp(14px, min(2cqw, 2.9vh), 48px); }
+.vae-explorer:has(.vae-posterior) :is(.vae-body, .vae-hint, .vae-title) {
+  font-size: clamp(14px, min(1.63cqw, 2.9vh), 48px);
+}
+.vae-hint { margin: 0 0 0.5em; }
 """
 _PAGE_SCRIPT = """
 const state = JSON.parse(document.getElementById("state").textContent);
-render({ model: pageModel(state), el: document.getElementById("explorer") });
+const main = document.getElementById("explorer");
+render({ model: pageModel(state), el: main });
+const hint = add(main.firstChild, "p", "vae-hint");
+hint.textContent = state.hint;
+main.querySelector(".vae-body").before(hint);
 """
 # Nothing may be loaded and no other script may run.
 _PAGE = """\

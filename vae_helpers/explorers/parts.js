@@ -43,7 +43,7 @@ const FONT = "system-ui, sans-serif";
  */
 function render({ model, el }) {
   const setup = model.get("_setup");
-  const root = add(el, "section", "vae-explorer", { "aria-label": setup.title || setup.alt });
+  const root = add(el, "section", "vae-explorer vae-live", { "aria-label": setup.title || setup.alt });
   if (setup.title) add(root, "h4", "vae-title").textContent = setup.title;
   const show = setup.kind === "latent" ? showLatent : showPosterior;
   return show(model, add(root, "div", "vae-body"), setup);
@@ -208,7 +208,7 @@ function makeImage([channels, height, width]) {
 }
 
 /**
- * A canvas that is sharp on dense screens and measured in CSS pixels.
+ * A canvas measured in CSS pixels, sharp on dense screens and where the page grows.
  * @param {Element | null} parent
  * @param {number} width
  * @param {number} height
@@ -216,7 +216,7 @@ function makeImage([channels, height, width]) {
 function makeCanvas(parent, width, height, className = "", attributes = {}) {
   const canvas = parent
     ? add(parent, "canvas", className, attributes) : document.createElement("canvas");
-  const density = clamp(window.devicePixelRatio || 1, [1, 3]);
+  const density = clamp(window.devicePixelRatio || 1, [2, 3]);
   [canvas.width, canvas.height] = [width * density, height * density];
   const context = contextOf(canvas);
   context.scale(density, density);
@@ -231,7 +231,7 @@ function contextOf(canvas) {
 /** @type {(parent: Element, name: string, range: Interval, onInput: (value: number) => void) => (value: number) => void} */
 function makeSlider(parent, name, [low, high], onInput) {
   const label = add(parent, "label", "vae-slider");
-  add(label, "span").textContent = name;
+  add(label, "span", "", { title: name }).textContent = name;
   const input = add(label, "input", "", { type: "range", min: low, max: high, step: "any",
     "aria-label": name, "data-lm-suppress-shortcuts": "true" });
   const output = add(label, "output");

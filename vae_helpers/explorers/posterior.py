@@ -80,6 +80,10 @@ class PosteriorExplorer(Explorer):
             "The exact posterior of one image over two latent dimensions, with a "
             "Gaussian q to drag and widen, and a bar of its ELBO and KL."
         )
+        self._hint = (
+            "Drag the blue ellipse q to move it, and its two handles to change its "
+            "width and height: the larger the ELBO, the smaller the KL."
+        )
         self._image = as_images(x[None])[0]
         encoder, best = _name_parts(self.encoder_q), _name_parts(self.best_q)
         super().__init__(**encoder if is_resolved else best)
