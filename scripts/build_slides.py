@@ -7,8 +7,8 @@
 Which cells are slides stands in the notebooks: the cells' `slideshow.slide_type`, which
 JupyterLab shows under *Common Tools*. A deck is one HTML file that needs no network.
 
-- Code is shown if the cell has no figure, is not collapsed (`hide-input`), and has at most
-  `MAX_LINES` lines; else its output alone.
+- A cell shows its output alone if it has a figure, the tag `hide-input` or `slide-output`,
+  or more than `MAX_LINES` lines of code; else its code as well.
 - In a cell with a *Predict*, a fold is the answer and comes with the next key. Other folds
   are for readers, and left out.
 - The exercises of a lesson are named on one slide, the last.
@@ -36,7 +36,11 @@ TOOLS = {  # name: (package, file)
     "reveal": ("sphinx-revealjs", f"{REVEAL}/dist/reveal.js"),
     "mathjax": ("sphinx-mathjax-offline", f"{MATHJAX}/mathjax/tex-svg-full.js"),
 }
-PREDICT = '<em class="predict">Predict</em>'
+MARKS = {  # what no Markdown can say
+    "<em>Predict:</em>": '<em class="predict">Predict</em>',
+    "<p>fragment-start</p>": '<div class="fragment">',
+    "<p>fragment-end</p>": "</div>",
+}
 FOLD = re.compile(r"<details>\s*(?:<summary>.*?</summary>)?(.*?)</details>", flags=re.S)
 LINK = re.compile(r"\[([^\]]+)\]\(([\w/.-]+\.(?:ipynb|md))(?:#[^)]*)?\)")
 
@@ -88,6 +92,8 @@ def make_deck(notebook, name: str, tools: dict[str, str]) -> str:
         "deck": tools | {"title": html.escape(title_of(notebook))},
     }
     page, _ = exporter.from_notebook_node(choose_slides(notebook, name), resources)
+    for mark, tag in MARKS.items():
+        page = page.replace(mark, tag)
     return page
 
 
@@ -118,16 +124,16 @@ def slide_type(cell) -> str:
 def find_heading(cell) -> str:
     """The last section that begins in a cell, "" if none does."""
     found = re.findall(r"^##? (.*)", cell.source, flags=re.M)
-    return found[-1] if found and cell.cell_type == "markdown" else ""
+    is_words = found and cell.cell_type == "markdown"
+    return found[-1].replace("`", "") if is_words else ""
 
 
 def prepare(cell) -> None:
     if cell.cell_type == "markdown":
-        answer = r'\n<div class="fragment">\n\n\1\n\n</div>\n'
+        answer = r"\nfragment-start\n\n\1\n\nfragment-end\n"
         cell.source = FOLD.sub(answer if "*Predict" in cell.source else "", cell.source)
         cell.source = LINK.sub(link_to_deck, cell.source)
-        cell.source = cell.source.replace("*Predict:*", PREDICT)
-    elif has_figure(cell) or is_collapsed(cell) or count_lines(cell) > MAX_LINES:
+    elif has_figure(cell) or hides_code(cell) or count_lines(cell) > MAX_LINES:
         cell.metadata.transient = {"remove_source": True}
     else:
         cell.source = re.sub(r"\n{2,}", "\n", cell.source)
@@ -144,8 +150,8 @@ def has_figure(cell) -> bool:
     return any("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
-def is_collapsed(cell) -> bool:
-    return "hide-input" in cell.metadata.get("tags", [])
+def hides_code(cell) -> bool:
+    return not {"hide-input", "slide-output"}.isdisjoint(cell.metadata.get("tags", []))
 
 
 def count_lines(cell) -> int:

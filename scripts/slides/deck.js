@@ -1,7 +1,7 @@
 // Typeset, fit every slide, then start. `deckIsReady` is for whoever waits.
 const deck = new Reveal();
 // Size of the words in pixels, and how far a figure may shrink: the first that fits.
-const FITS = [[30, 1.2], [28, 1.1], [26, 1], [24, 1], [24, 0.85], [22, 0.85], [22, 0.7]];
+const FITS = [[30, 1.2], [28, 1.1], [26, 1], [24, 1], [24, 0.85], [22, 0.85], [22, 0.6]];
 
 const overflow = slide => Math.max(
   slide.scrollHeight - slide.clientHeight, slide.scrollWidth - slide.clientWidth);
