@@ -7,10 +7,10 @@
 Which cells are slides stands in the notebooks: the cells' `slideshow.slide_type`, which
 JupyterLab shows under *Common Tools*. A deck is one HTML file that needs no network.
 
-- A cell shows its output alone if it has a figure, the tag `hide-input` or `slide-output`,
-  or more than `MAX_LINES` lines of code; else its code as well.
-- In a cell with a *Predict*, a fold is the answer and comes with the next key. Other folds
-  are for readers, and left out.
+- A cell shows its output alone if it has a figure, the tag `hide-input` or
+  `slide-output`, or more than `MAX_LINES` lines of code; else its code as well.
+- In a cell with a *Predict*, a fold is the answer and comes with the next key. Other
+  folds are for readers, and left out.
 - The exercises of a lesson are named on one slide, the last.
 """
 
