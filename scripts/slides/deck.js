@@ -29,6 +29,7 @@ const start = async () => {
   await deck.initialize({
     width: 1280, height: 720, margin: 0, center: false, hash: true,
     display: 'flex', controls: false, transition: 'none', slideNumber: 'c/t',
+    pdfSeparateFragments: false,
   });
   fitAll();
   window.deckIsReady = true;
