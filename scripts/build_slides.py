@@ -9,8 +9,8 @@ JupyterLab shows under *Common Tools*. A deck is one HTML file that needs no net
 
 - A cell shows its output alone if it has a figure, the tag `hide-input` or
   `slide-output`, or more than `MAX_LINES` lines of code; else its code as well.
-- In a cell with a *Predict*, a fold is the answer and comes with the next key. Other
-  folds are for readers, and left out.
+- A fold called "Answer" comes with the next key. Other folds are for readers, and left
+  out.
 - The exercises of a lesson are named on one slide, the last.
 """
 
@@ -41,7 +41,7 @@ MARKS = {  # what no Markdown can say
     "<p>fragment-start</p>": '<div class="fragment">',
     "<p>fragment-end</p>": "</div>",
 }
-FOLD = re.compile(r"<details>\s*(?:<summary>.*?</summary>)?(.*?)</details>", flags=re.S)
+FOLD = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", flags=re.S)
 LINK = re.compile(r"\[([^\]]+)\]\(([\w/.-]+\.(?:ipynb|md))(?:#[^)]*)?\)")
 
 
@@ -130,13 +130,19 @@ def find_heading(cell) -> str:
 
 def prepare(cell) -> None:
     if cell.cell_type == "markdown":
-        answer = r"\nfragment-start\n\n\1\n\nfragment-end\n"
-        cell.source = FOLD.sub(answer if "*Predict" in cell.source else "", cell.source)
+        cell.source = FOLD.sub(show_answer, cell.source)
         cell.source = LINK.sub(link_to_deck, cell.source)
     elif has_figure(cell) or hides_code(cell) or count_lines(cell) > MAX_LINES:
         cell.metadata.transient = {"remove_source": True}
     else:
         cell.source = re.sub(r"\n{2,}", "\n", cell.source)
+
+
+def show_answer(fold: re.Match) -> str:
+    """With the next key, if it is the answer to a prediction; else not at all."""
+    title, text = fold.groups()
+    is_answer = title.strip() == "Answer"
+    return f"\nfragment-start\n\n{text}\n\nfragment-end\n" if is_answer else ""
 
 
 def link_to_deck(link: re.Match) -> str:
