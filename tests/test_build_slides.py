@@ -132,18 +132,21 @@ def slides(tmp_path_factory):
     pytest.importorskip("sphinx_revealjs", reason="pip install -e '.[teaching]'")
     folder = tmp_path_factory.mktemp("slides")
     tools, measured, troubles = build_slides.read_tools(), {}, []
+    is_local = re.compile("(file|data|blob|about):")
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.context.set_offline(True)
-        page.on("requestfailed", lambda request: troubles.append(request.url[:80]))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        is_local = re.compile("(file|data|blob|about):")
-        page.on("request", lambda r: is_local.match(r.url) or troubles.append(r.url))
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        context.set_offline(True)
+        context.on("requestfailed", lambda request: troubles.append(request.url[:80]))
+        context.on("weberror", lambda error: troubles.append(str(error.error)))
+        context.on("request", lambda r: is_local.match(r.url) or troubles.append(r.url))
+        pages = []
         for path in build_slides.find_lessons():
             notebook = nbformat.read(path, as_version=4)
             deck = folder / f"{path.stem}.html"
             deck.write_text(build_slides.make_deck(notebook, path.stem, tools), "utf-8")
-            page.goto(deck.as_uri())
+            pages.append(context.new_page())  # loads while the next deck is made
+            pages[-1].goto(deck.as_uri(), wait_until="commit")
+        for page in pages:
             page.wait_for_function("window.deckIsReady")
             page.add_style_tag(content=SHOW_ALL)
             for slide in page.evaluate(MEASURE):
