@@ -85,9 +85,13 @@ def normalise(notebook) -> None:
     """Keep what the author wrote and a reader sees, and nothing of this run's setup."""
     notebook.metadata = nbformat.from_dict(METADATA)
     count = 0
+    is_deck = any("slideshow" in cell.metadata for cell in notebook.cells)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         kept: dict = {"tags": tags} if tags else {}
+        if is_deck:  # a new cell is on no slide until its author says so
+            chosen = cell.metadata.get("slideshow", {}).get("slide_type", "skip")
+            kept["slideshow"] = {"slide_type": chosen}
         if "hide-input" in kept.get("tags", []):  # the tag is for slides and the site
             kept["jupyter"] = {"source_hidden": True}  # and this for JupyterLab
         cell.metadata = nbformat.from_dict(kept)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from save_notebooks import METADATA, NOTEBOOKS, find_faults, normalise
 
-KNOWN_TAGS = {"nbval-check-output", "hide-input", "exercise"}
+KNOWN_TAGS = {"nbval-check-output", "hide-input", "slide-output", "exercise"}
+SLIDE_TYPES = {"slide", "subslide", "fragment", "-", "skip"}
 TAGS = ["nbval-check-output", "hide-input"]  # of a checkpoint that is collapsed
 PATHS = sorted(NOTEBOOKS.rglob("*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
@@ -50,6 +51,10 @@ def is_checkpoint(cell):
     return cell.cell_type == "code" and "checkpoint(" in cell.source
 
 
+def slide_type(cell):
+    return cell.metadata.get("slideshow", {}).get("slide_type")
+
+
 def words(notebook):
     cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     return "\n".join(cell.source for cell in cells)
@@ -71,12 +76,40 @@ def test_metadata_holds_the_python3_kernel_and_nothing_of_the_run(notebook):
         hidden = (
             {"jupyter": {"source_hidden": True}} if "hide-input" in tags(cell) else {}
         )
-        assert cell.metadata == ({"tags": tags(cell)} if tags(cell) else {}) | hidden
+        kept = {"tags": tags(cell)} if tags(cell) else {}
+        if slide_type(cell):
+            kept["slideshow"] = {"slide_type": slide_type(cell)}
+        assert cell.metadata == kept | hidden
 
 
 def test_tags_are_known_so_that_nbval_heeds_them(notebook):
     for cell in notebook.cells:
         assert set(tags(cell)) <= KNOWN_TAGS
+
+
+def test_each_cell_of_a_lesson_says_whether_it_is_a_slide(path, notebook):
+    types = [slide_type(cell) for cell in notebook.cells]
+    if path.parent.name == "solutions":
+        assert set(types) == {None}
+        return
+    missing = [cell.id for cell in notebook.cells if not slide_type(cell)]
+    assert missing == [], "give these a slide type, or save with save_notebooks.py"
+    assert set(types) <= SLIDE_TYPES
+    assert types[0] == "slide"
+    assert 15 <= sum(kind in ("slide", "subslide") for kind in types) <= 36
+    for cell in notebook.cells:
+        assert "exercise" not in tags(cell) or slide_type(cell) == "skip"
+        assert "slide-output" not in tags(cell) or slide_type(cell) != "skip"
+
+
+def test_on_slides_a_prediction_comes_before_its_answer(notebook):
+    predicted = False
+    for cell in notebook.cells:
+        if slide_type(cell) in ("slide", "subslide", "fragment"):
+            predicted = False  # what follows comes with the next key
+        if slide_type(cell) != "skip":
+            assert not (predicted and cell.get("outputs")), cell.source
+            predicted |= cell.cell_type == "markdown" and "*Predict" in cell.source
 
 
 def test_it_was_saved_as_one_run_from_1_to_n(notebook):
@@ -269,6 +302,16 @@ def test_normalise_shows_a_cell_that_is_not_to_be_hidden():
     notebook.cells[0].metadata = {"tags": TAGS[:1], "jupyter": {"source_hidden": True}}
     normalise(notebook)
     assert notebook.cells[0].metadata == {"tags": TAGS[:1]}
+
+
+def test_normalise_keeps_the_slides_and_puts_a_new_cell_on_none():
+    notebook = make_notebook()
+    first = nbformat.v4.new_markdown_cell("# Title")
+    first.metadata = {"slideshow": {"slide_type": "slide", "data": {}}}
+    notebook.cells.insert(0, first)
+    normalise(notebook)
+    assert [slide_type(cell) for cell in notebook.cells] == ["slide", "skip"]
+    assert first.metadata == {"slideshow": {"slide_type": "slide"}}
 
 
 def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():
