@@ -90,7 +90,12 @@ def run_notebook(name: str) -> str:
     (path,) = NOTEBOOKS.glob(f"{name.removeprefix('notebook-')}_*.ipynb")
     notebook = nbformat.read(path, as_version=4)
     uses = ["train_now" in cell.source for cell in notebook.cells]
-    del notebook.cells[len(uses) - uses[::-1].index(True) :]
+    last = len(uses) - uses[::-1].index(True)
+    notebook.cells = [
+        cell
+        for cell in notebook.cells[:last]
+        if "exercise" not in cell.metadata.get("tags", [])
+    ]
     values = ", ".join(f"{value!r}: {value}" for value in RUNS[name])
     source = f"""
 import sys; sys.path.append({str(Path(__file__).parent)!r})

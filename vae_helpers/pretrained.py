@@ -41,6 +41,8 @@ def load_pretrained(name: str) -> nn.Module:
     for a file that is missing or damaged.
     """
     card = read_card(name)
+    if "model" not in card:
+        raise ValueError(f"{name!r} is the run of a notebook: load_run gives it")
     weights = _read_tensors(name, card)
     try:
         model = _CLASSES[card["model"]](**card["options"])
@@ -86,7 +88,7 @@ def load_run(notebook: str, data_name: str) -> dict[str, Value]:
     tensors = _read_tensors(name, card)
     try:
         run = {key: _decode(value, tensors) for key, value in card["values"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _misfit(name, error) from None
     print(f"Loaded what training gave on MNIST: {', '.join(run)}.")
     return run
@@ -135,7 +137,8 @@ def _decode(value: bool | float | str | dict, tensors: dict[str, Tensor]) -> Val
     if kind in ("list", "tuple"):
         parts = [_decode(part, tensors) for part in content]
         return parts if kind == "list" else tuple(parts)
-    return namedtuple(kind, content)(**content)
+    fields = {name: _decode(part, tensors) for name, part in content.items()}
+    return namedtuple(kind, fields)(**fields)
 
 
 def _read(file: Path, name: str) -> bytes:
