@@ -64,9 +64,13 @@ RECIPES |= {
 # What the trainings of a notebook give, as it stands in the notebook.
 RUNS = {
     "notebook-01": ["autoencoder", "losses", "models"],
-    "notebook-04": ["parts", "trace", "ae20", "no_kl"],
+    "notebook-04": [
+        *("parts", "trace", "ae20", "sampled", "far", "holes", "paths", "shifts"),
+        "q_no_kl",
+    ],
     "notebook-04b": [
-        *("unit_vae", "sigma_vae", "at_six_sigmas", "results", "wide"),
+        *("unit_vae", "sigma_vae", "at_six_sigmas", "results"),
+        *("wide_score", "unit_kls", "kept", "cut"),
         *("standardized_log", "averaged_log", "collapsed_score", "half_log"),
         *("half_score", "logged", "true_loss", "depths"),
     ],
@@ -115,7 +119,7 @@ def save_run(name: str, values: dict, folder: Path) -> None:
     card = {
         "name": name,
         "data": "the grey training images of mnist, pixels in [0, 1]",
-        "weights": "8 bits a number in matrices, with a scale for each row",
+        "numbers": "matrices in 8 bits, with a scale for each row; images float16",
         "torch": torch.__version__,
         "license": "MIT",
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -139,6 +143,8 @@ def encode(
             scale = tensor.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
             tensors[f"{key} scale"] = scale
             tensor = (tensor / scale).round().to(torch.int8)
+        elif value.ndim > 2 and tensor.is_floating_point():  # images
+            tensor = tensor.half()
         tensors[key] = tensor
         return {"tensor": key}
     if isinstance(value, dict):
@@ -152,7 +158,7 @@ def encode(
         if hasattr(value, "_fields"):
             return {type(value).__name__: dict(zip(value._fields, parts, strict=True))}
         return {type(value).__name__: parts}
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def train_and_save(name: str, data: ImageData, folder: Path) -> dict:

@@ -83,7 +83,7 @@ def test_a_run_holds_what_its_notebook_asks_for(name, capsys):
     asked = set(re.findall(r'trained\["([^"]+)"\]', source))
     assert asked == set(RUNS[name]) == set(load_run(number, "mnist"))
     assert capsys.readouterr().out.startswith("Loaded what training gave on MNIST: ")
-    for wanted in ("data", "weights", "sha256", "torch", "license"):
+    for wanted in ("data", "numbers", "sha256", "torch", "license"):
         assert read_card(name)[wanted]
 
 

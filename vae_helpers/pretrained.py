@@ -131,7 +131,7 @@ def _decode(value: bool | float | str | dict, tensors: dict[str, Tensor]) -> Val
         tensor = tensors[content]
         if tensor.dtype == torch.int8:  # a matrix in 8 bits, with a scale for each row
             return tensor * tensors[f"{content} scale"]
-        return tensor
+        return tensor.float() if tensor.dtype == torch.float16 else tensor
     if kind == "dict":
         return {_decode(k, tensors): _decode(v, tensors) for k, v in content}
     if kind in ("list", "tuple"):
