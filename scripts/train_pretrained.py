@@ -3,9 +3,8 @@
     .venv/bin/python scripts/train_pretrained.py                       # all of them
     .venv/bin/python scripts/train_pretrained.py vae-2d notebook-04    # those named
 
-For a notebook, its own cells run, up to the last training, and what they found is
-stored. Needs MNIST, which `load_images` finds. `vae_helpers.pretrained` loads what this
-makes.
+For a notebook, its own cells run, and what they found is stored. Needs MNIST, which
+`load_images` finds. `vae_helpers.pretrained` loads what this makes.
 """
 
 import hashlib
@@ -89,15 +88,13 @@ def main(names: list[str]) -> None:
 
 
 def run_notebook(name: str) -> str:
-    """Run the notebook's cells up to its last training, and there `save_run`."""
+    """Run a notebook, but for its exercises, and `save_run` at its end."""
     os.environ |= {"VAE_DATASET": "mnist", "VAE_TRAIN_NOW": "yes"}
     (path,) = NOTEBOOKS.glob(f"{name.removeprefix('notebook-')}_*.ipynb")
     notebook = nbformat.read(path, as_version=4)
-    uses = ["train_now" in cell.source for cell in notebook.cells]
-    last = len(uses) - uses[::-1].index(True)
     notebook.cells = [
         cell
-        for cell in notebook.cells[:last]
+        for cell in notebook.cells
         if "exercise" not in cell.metadata.get("tags", [])
     ]
     values = ", ".join(f"{value!r}: {value}" for value in RUNS[name])
