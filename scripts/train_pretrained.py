@@ -62,7 +62,9 @@ RECIPES |= {
 }
 # What the trainings of a notebook give, as it stands in the notebook.
 RUNS = {
-    "notebook-01": ["autoencoder", "losses", "models"],
+    "notebook-01": [
+        *("autoencoder", "losses", "models", "linear", "precision", "far_off"),
+    ],
     "notebook-04": [
         *("parts", "trace", "ae20", "sampled", "far", "holes", "paths", "shifts"),
         "q_no_kl",
