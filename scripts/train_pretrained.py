@@ -75,8 +75,14 @@ RUNS = {
         *("standardized_log", "averaged_log", "collapsed_score", "half_log"),
         *("half_score", "logged", "true_loss", "depths"),
     ],
-    "notebook-05": ["deep_runs", "shallow.trunk", "plain.trunk", "sprite_vaes"],
-    "notebook-07": ["vae", "judged", "scores", "scores_all"],
+    "notebook-05": [
+        *("before", "after", "log_px", "changed"),
+        *("deep_runs", "shallow.trunk", "plain.trunk", "sprite_vaes"),
+    ],
+    "notebook-07": [
+        *("vae", "differences", "by_quadrature", "climb_q", "climb_prior", "n_eff"),
+        *("n_eff_prior", "chosen", "gap_parts", "judged", "scores", "scores_all"),
+    ],
     "notebook-07b": ["nll", "n_active", "finals"],
 }
 
