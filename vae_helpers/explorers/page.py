@@ -50,6 +50,10 @@ body { background: white; color: #1b1b1b; margin: 24px; }
 _PAGE_SCRIPT = """
 const state = JSON.parse(document.getElementById("state").textContent);
 render({ model: pageModel(state), el: document.getElementById("explorer") });
+// Within another page, such as the site's: say how tall the frame must be.
+const root = document.documentElement;
+const tell = () => parent.postMessage({ vaeExplorerHeight: root.offsetHeight }, "*");
+if (parent !== window) new ResizeObserver(tell).observe(root);
 """
 # Nothing may be loaded and no other script may run.
 _PAGE = """\
