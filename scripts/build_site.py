@@ -1,8 +1,8 @@
 """Build the whole course as a site that needs no Python, no kernel and no network.
 
     .venv/bin/python -m pip install -e '.[site]'
-    .venv/bin/python scripts/build_site.py                # into build/site/
-    .venv/bin/python scripts/build_site.py --live 00 02   # only these notebooks' sliders
+    .venv/bin/python scripts/build_site.py               # into build/site/
+    .venv/bin/python scripts/build_site.py --live 00 02  # sliders of these alone
 
 Pages come from the saved notebooks; nothing of a lesson is run again, except for the
 sliders and explorers of the notebooks that `--live` names (all, where MNIST is in
@@ -27,6 +27,7 @@ from pathlib import Path
 import nbformat
 from live_demos import find_live_cells, make_live
 from PIL import Image
+from save_notebooks import SPOKEN
 from site_links import find_bad_links
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,6 @@ SITE = ROOT / "build" / "site"
 LIVE = ROOT / "build" / "live"
 SETTINGS = Path(__file__).parent / "site"
 WITHOUT_DATA = ("00", "02")  # their sliders and explorers need no images
-SPOKEN = '<canvas class="spoken"'  # what plots.show lays beside a figure
 
 
 def main(arguments: list[str]) -> int:

@@ -25,7 +25,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE_LIMIT = 4_000_000  # bytes of one demo
-N_VALUES = {1: 101, 2: 21}  # of each slider, by the number of sliders; more are too many
+N_VALUES = {1: 101, 2: 21, 3: 7}  # of each slider, by the number of sliders
 LIVE_CALLS = ("slider_demo(", "LatentExplorer(", "PosteriorExplorer(")
 COLOURS = 64
 # Run after the last cell that is needed: `Out` and these names are the kernel's.
@@ -49,8 +49,8 @@ def find_live_cells(notebook) -> list[int]:
 def make_live(path: Path, folder: Path) -> dict[str, dict]:
     """Run a notebook as far as needed and write what its demos need into `folder`.
 
-    Returns cell id → {"kind": "explorer"} or {"kind": "demo", "sliders": …}; a demo that
-    cannot be made live is absent. Takes the files of the last time if they still hold.
+    Returns cell id → {"kind": "explorer"} or {"kind": "demo", "sliders": …}; a demo
+    that is too large is absent. Takes the files of the last time if they still hold.
     """
     notebook = nbformat.read(path, as_version=4)
     live = find_live_cells(notebook)
@@ -117,9 +117,10 @@ def export_shown(shown: dict, cell_ids: dict[int, str], folder: str) -> None:
 def export_demo(demo, folder: Path, name: str) -> dict | None:
     """Write the start picture and a script with a frame for each place of the sliders.
 
-    A frame holds what differs from the start and is transparent elsewhere. Frames follow
-    each other as in a nested loop, the last slider moving fastest. Returns what the page
-    needs to know; None, and writes nothing, if there are too many sliders or bytes.
+    A frame holds what differs from the start and is transparent elsewhere. Frames
+    follow each other as in a nested loop, the last slider moving fastest. Returns what
+    the page needs to know; None, and writes nothing, if it has too many sliders or
+    bytes.
     """
     sliders = list(demo.sliders.values())
     if len(sliders) not in N_VALUES:
@@ -139,11 +140,9 @@ def export_demo(demo, folder: Path, name: str) -> dict | None:
             raise RuntimeError(f"{name} at {values}: {demo.error}")
         frame = encode_change(still, _pixels(demo.png))
         order.append(frames.setdefault(frame, len(frames)))
-    script = "courseFrames({}, {}, {});".format(
-        json.dumps(name),
-        json.dumps(order),
-        json.dumps([base64.b64encode(frame).decode() for frame in frames]),
-    )
+    texts = [base64.b64encode(frame).decode() for frame in frames]
+    script = ", ".join(map(json.dumps, [name, order, texts]))
+    script = f"courseFrames({script});"
     if len(script) > SIZE_LIMIT:
         print(f"{name}: {len(script)} bytes are too many", file=sys.stderr)
         return None
@@ -162,7 +161,7 @@ def export_demo(demo, folder: Path, name: str) -> dict | None:
 
 
 def slider_values(slider, n_most: int) -> list:
-    """At most `n_most` values of a slider, evenly from end to end, its start among them.
+    """At most `n_most` values, evenly from end to end, with the slider's start.
 
     The value nearest to the start gives way to it.
     """
@@ -194,4 +193,4 @@ def _pixels(png: bytes) -> np.ndarray:
 
 
 def _format(slider) -> str:
-    return "d" if isinstance(slider.value, int) else getattr(slider, "readout_format")
+    return "d" if isinstance(slider.value, int) else slider.readout_format

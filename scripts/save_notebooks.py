@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from vae_helpers.plots import spoken
+
 import nbformat
 from nbclient import NotebookClient
 
@@ -52,6 +54,7 @@ for explorer in [shown for shown in Out.values() if isinstance(shown, explorers)
             assert len(pictures) == 2, f"{name}[{index}] moves nothing"
 """
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SPOKEN = '<canvas class="spoken"'  # how plots.spoken begins
 
 
 def main(prefixes: list[str]) -> int:
@@ -100,6 +103,24 @@ def normalise(notebook) -> None:
                 output.execution_count = count
             if "image/png" in output.get("data", {}):
                 output.data.pop(WIDGET, None)  # without its kernel it shows an error
+        cell.outputs = add_spoken(cell.outputs)
+
+
+def add_spoken(outputs: list) -> list:
+    """Each picture followed by its text for screen readers, as `plots.show` sends it.
+
+    Sliders, explorers and the training panel send it as a widget or not at all.
+    """
+    added = []
+    for output in outputs:
+        if output.get("data", {}).get("text/html", "").startswith(SPOKEN):
+            continue
+        added.append(output)
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+        if alt:
+            data = {"text/html": spoken(alt)}
+            added.append(nbformat.v4.new_output("display_data", data))
+    return added
 
 
 def merge_streams(outputs: list) -> list:

@@ -3,8 +3,13 @@
 Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in CI.
 """
 
+import base64
 import re
 
+from vae_helpers import plots
+
+import matplotlib.pyplot as plt
+import nbformat
 import pytest
 from browser import (
     chromium,
@@ -15,6 +20,7 @@ from browser import (
     wait_until,
     write_notebook,
 )
+from save_notebooks import METADATA, add_spoken
 
 pytestmark = skip_without_browser
 
@@ -38,11 +44,15 @@ slider_demo(fig, update, alt="A square that turns black.", grey=(0.0, 1.0, 0.2))
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab(lab_folder):
     """The address of a JupyterLab that has the demo in a notebook."""
-    folder = tmp_path_factory.mktemp("lab")
-    write_notebook(folder / "demo.ipynb", DEMO)
-    with jupyterlab(folder) as address:
+    write_notebook(lab_folder / "demo.ipynb", DEMO)
+    with jupyterlab(lab_folder) as address:
         yield address
 
 
@@ -134,3 +144,26 @@ def test_the_picture_keeps_its_proportions_in_a_narrow_cell(page):
         assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], 0.01)
     assert box["width"] < size[0]  # it had to shrink
     page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_a_saved_picture_is_described_before_anything_is_run(lab, page, lab_folder):
+    """As someone reads it who has just cloned the course: not trusted, not run."""
+    png = base64.b64encode(plots.to_png(plt.figure(figsize=(2, 1)))).decode()
+    alt = "A line that rises < 3 & falls."
+    picture = nbformat.v4.new_output(
+        "display_data", {"image/png": png}, metadata={"image/png": {"alt": alt}}
+    )
+    cell = nbformat.v4.new_code_cell("1", execution_count=1)
+    cell.outputs = add_spoken([picture])
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=METADATA)
+    nbformat.write(notebook, lab_folder / "saved.ipynb")
+    saved = page.context.new_page()
+    saved.goto(f"{lab}/tree/saved.ipynb?reset")
+    expect(saved.get_by_title(alt, exact=True)).to_have_count(1)
+    tree = saved.context.new_cdp_session(saved).send("Accessibility.getFullAXTree")
+    heard = [n for n in tree["nodes"] if n.get("name", {}).get("value") == alt]
+    assert [node["ignored"] for node in heard] == [False]
+    assert alt not in saved.locator(".jp-OutputArea").inner_text()
+    row = saved.get_by_title(alt, exact=True).locator("xpath=../..").bounding_box()
+    assert row["height"] < 12  # the eye sees no gap
+    saved.close()

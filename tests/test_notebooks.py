@@ -5,10 +5,20 @@ import io
 import re
 import statistics
 
+from vae_helpers import plots
+
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from PIL import Image
-from save_notebooks import METADATA, NOTEBOOKS, WIDGET, find_faults, normalise
+from save_notebooks import (
+    METADATA,
+    NOTEBOOKS,
+    WIDGET,
+    add_spoken,
+    find_faults,
+    normalise,
+)
 
 KNOWN_TAGS = {"nbval-check-output", "hide-input", "exercise"}
 TAGS = ["nbval-check-output", "hide-input"]  # of a checkpoint that is collapsed
@@ -211,6 +221,37 @@ def test_normalise_shows_a_cell_that_is_not_to_be_hidden():
     notebook.cells[0].metadata = {"tags": TAGS[:1], "jupyter": {"source_hidden": True}}
     normalise(notebook)
     assert notebook.cells[0].metadata == {"tags": TAGS[:1]}
+
+
+def make_picture(alt):
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (4, 3)).save(buffer, "png")
+        return nbformat.v4.new_output(
+            "display_data", *plots.picture(buffer.getvalue(), alt)
+        )
+
+
+def test_a_saved_picture_is_followed_by_its_text_for_screen_readers_once():
+    first, second = (make_picture(f"a picture, number {n} < 3") for n in (1, 2))
+    outputs = add_spoken(add_spoken([first, second]))
+    assert [outputs[0], outputs[2]] == [first, second]
+    for picture, text in (outputs[:2], outputs[2:]):
+        alt = picture.metadata["image/png"]["alt"]
+        assert text == nbformat.v4.new_output(
+            "display_data", {"text/html": plots.spoken(alt)}
+        )
+    assert len(outputs) == 4
+
+
+def test_nbconvert_shows_that_text_to_nobody_who_sees():
+    alt = "a picture that is described"
+    cell = nbformat.v4.new_code_cell("plot", outputs=add_spoken([make_picture(alt)]))
+    page, _ = HTMLExporter().from_notebook_node(
+        nbformat.v4.new_notebook(cells=[cell], metadata=METADATA)
+    )
+    body = page[page.index("<main>") :]
+    assert f'title="{alt}"' in body
+    assert alt not in re.sub(r"<[^>]*>", "", body)
 
 
 def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():
