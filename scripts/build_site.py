@@ -31,9 +31,6 @@ from save_notebooks import SPOKEN
 from site_links import find_bad_links
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "site-source"  # what Sphinx reads
-SITE = ROOT / "build" / "site"
-LIVE = ROOT / "build" / "live"
 SETTINGS = Path(__file__).parent / "site"
 WITHOUT_DATA = ("00", "02")  # their sliders and explorers need no images
 
@@ -41,31 +38,42 @@ WITHOUT_DATA = ("00", "02")  # their sliders and explorers need no images
 def main(arguments: list[str]) -> int:
     started = time.perf_counter()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--live", nargs="*", help="first letters of notebooks' names")
-    prefixes = parser.parse_args(arguments).live
+    parser.add_argument("--live", nargs="*", help="how the names of notebooks begin")
+    parser.add_argument("--into", type=Path, default=ROOT / "build", help="a folder")
+    options = parser.parse_args(arguments)
+    prefixes, folder = options.live, options.into.resolve()
     if prefixes is None:
         prefixes = [""] if choose_data() == "mnist" else WITHOUT_DATA
     live = {
-        path.stem: make_live(path, LIVE / path.stem)
+        path.stem: make_live(path, folder / "live" / path.stem)
         for path in find_notebooks()
         if path.name.startswith(tuple(prefixes))
     }
     print(f"sliders and explorers: after {time.perf_counter() - started:.0f} s")
-    stage(live)
-    shutil.rmtree(SITE, ignore_errors=True)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
-    command += ["-b", "html", "-c", str(SETTINGS), "-d", str(ROOT / "build/doctrees")]
-    if subprocess.run([*command, str(BUILD / "pages"), str(SITE)]).returncode:
+    source, site = folder / "site-source", folder / "site"
+    stage(live, folder / "live", source)
+    if not run_sphinx(source, site):
         return 1
-    for leftover in (SITE / "_static").glob("*webpack-macros.html"):
-        leftover.unlink()  # templates of the theme, no pages
-    faults = find_bad_links(SITE)
+    faults = find_bad_links(site)
     print(*faults, sep="\n", end="\n" * bool(faults))
-    files = [path for path in SITE.rglob("*") if path.is_file()]
+    files = [path for path in site.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     seconds = time.perf_counter() - started
-    print(f"{SITE}: {len(files)} files, {size:.1f} MB, {seconds:.0f} s")
+    print(f"{site}: {len(files)} files, {size:.1f} MB, {seconds:.0f} s")
     return int(bool(faults))
+
+
+def run_sphinx(source: Path, site: Path) -> bool:
+    """Build the pages from scratch; False if Sphinx warns."""
+    shutil.rmtree(site, ignore_errors=True)
+    static = f"{SETTINGS / 'static'},{source / 'static'}"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    command += ["-c", SETTINGS, "-D", f"html_static_path={static}"]
+    command += ["-d", source / "doctrees", source / "pages", site]
+    done = subprocess.run([str(part) for part in command])
+    for leftover in (site / "_static").glob("*webpack-macros.html"):
+        leftover.unlink()  # templates of the theme, no pages
+    return done.returncode == 0
 
 
 def choose_data() -> str:
@@ -89,10 +97,13 @@ def find_notebooks() -> list[Path]:
 # ── what Sphinx reads: the repository's own layout, so that links stay as they are ────
 
 
-def stage(live: dict[str, dict]) -> None:
-    """Write pages, figures and what the sliders need into `BUILD`, for Sphinx."""
-    shutil.rmtree(BUILD, ignore_errors=True)
-    pages, static = BUILD / "pages", BUILD / "static"
+def stage(live: dict[str, dict], live_folder: Path, source: Path) -> None:
+    """Write pages, figures and what the sliders need into `source`, for Sphinx.
+
+    live: notebook → cell id → what `make_live` wrote into `live_folder`.
+    """
+    shutil.rmtree(source, ignore_errors=True)
+    pages, static = source / "pages", source / "static"
     lessons = find_notebooks()
     solutions = sorted((ROOT / "notebooks/solutions").glob("[0-9]*.ipynb"))
     words = [ROOT / "notebooks/notation.md", *sorted((ROOT / "teaching").glob("*.md"))]
@@ -114,7 +125,7 @@ def stage(live: dict[str, dict]) -> None:
     shutil.copytree(ROOT / "notebooks/pictures", pages / "notebooks/pictures")
     for name in live:
         if live[name]:
-            shutil.copytree(LIVE / name, static / "live" / name)
+            shutil.copytree(live_folder / name, static / "live" / name)
     copy_mathjax(static / "mathjax")
     _write(pages / "index.md", write_index(lessons, live))
 

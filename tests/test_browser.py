@@ -157,7 +157,7 @@ def test_a_saved_picture_is_described_before_anything_is_run(lab, page, lab_fold
     cell.outputs = add_spoken([picture])
     notebook = nbformat.v4.new_notebook(cells=[cell], metadata=METADATA)
     nbformat.write(notebook, lab_folder / "saved.ipynb")
-    saved = page.context.new_page()
+    saved = page.context.browser.new_page()
     saved.goto(f"{lab}/tree/saved.ipynb?reset")
     expect(saved.get_by_title(alt, exact=True)).to_have_count(1)
     tree = saved.context.new_cdp_session(saved).send("Accessibility.getFullAXTree")

@@ -226,9 +226,8 @@ def test_normalise_shows_a_cell_that_is_not_to_be_hidden():
 def make_picture(alt):
     with io.BytesIO() as buffer:
         Image.new("RGB", (4, 3)).save(buffer, "png")
-        return nbformat.v4.new_output(
-            "display_data", *plots.picture(buffer.getvalue(), alt)
-        )
+        data, metadata = plots.picture(buffer.getvalue(), alt)
+    return nbformat.v4.new_output("display_data", data, metadata=metadata)
 
 
 def test_a_saved_picture_is_followed_by_its_text_for_screen_readers_once():
