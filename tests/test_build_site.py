@@ -15,7 +15,7 @@ import types
 from importlib.util import find_spec
 
 from vae_helpers import plots
-from vae_helpers.explorers.page import write_page
+from vae_helpers.explorers import LatentExplorer
 
 import build_site
 import live_demos
@@ -23,7 +23,8 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
-from browser import chromium, expect, skip_without_browser
+from browser import chromium, expect, skip_without_browser, wait_until
+from explorer_models import make_model
 from PIL import Image
 from site_links import find_bad_links
 
@@ -274,13 +275,8 @@ def make_live(path, folder):
     ids = [notebook.cells[index].id for index in live_demos.find_live_cells(notebook)]
     if kinds[path.stem] == "demo":
         return {i: live_demos.export_demo(Demo(one=0, two=1), folder, i) for i in ids}
-    write_page(
-        folder / f"{ids[0]}.html",
-        {"_setup": {}},
-        title="A plane",
-        alt="A plane of digits",
-        still=Demo(one=0).png,
-    )
+    explorer = LatentExplorer(make_model("relu"), background="manifold", alt="A plane")
+    explorer.to_html(folder / f"{ids[0]}.html")
     return {ids[0]: {"kind": "explorer"}}
 
 
@@ -335,7 +331,7 @@ def page(browser, site):
     outside, errors = [], []
     page.on("request", lambda request: outside.append(request.url))
     page.on("pageerror", lambda error: errors.append(error))
-    page.on("console", lambda message: errors.append(message.text))
+    page.on("console", lambda m: m.type == "error" and errors.append(m.text))
     yield page
     inside = (site.as_uri(), "data:", "blob:")
     assert [url for url in outside if not url.startswith(inside)] == []
@@ -361,19 +357,52 @@ def test_sliders_move_by_key_without_a_kernel(site, page):
     demo.get_by_role("slider", name="one").focus()
     page.keyboard.press("End")
     expect(demo).to_have_attribute("data-place", "8")
-    expect(page.locator(".course-demo").nth(1)).to_have_attribute("data-place", "1")
+    second = page.locator(".course-demo").nth(1)
+    second.scroll_into_view_if_needed()
+    expect(second).to_have_attribute("data-place", "1")  # each has its own place
+
+
+FIND_DOLLARS = r"""() => {
+  const walker = document.createTreeWalker(document.querySelector("main"), 4);
+  const found = [];
+  while (walker.nextNode()) {
+    const { data, parentElement } = walker.currentNode;
+    const isSet = parentElement.closest("pre, code, script, mjx-container, .math");
+    if (!isSet && /\$|\\[a-z]/.test(data)) found.push(data);
+  }
+  return found;
+}"""
 
 
 @skip_without_sphinx
 @skip_without_browser
 def test_formulas_are_set_and_pages_fit_a_phone(site, page):
     page.set_viewport_size({"width": 390, "height": 844})
-    for name in ("index", "notebooks/02_elbo", "notebooks/notation", "search"):
+    lessons = [f"notebooks/{path.stem}" for path in build_site.find_notebooks()]
+    for name in ("index", "notebooks/notation", "search", *lessons):
         page.goto((site / f"{name}.html").as_uri())
-        if name.startswith("notebooks"):
+        if page.locator("span.math, div.math").count():
             expect(page.locator("mjx-container").first).to_be_attached()
             expect(page.locator("mjx-merror")).to_have_count(0)
+        bare = page.evaluate(FIND_DOLLARS)
+        assert bare == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+@skip_without_sphinx
+@skip_without_browser
+def test_an_explorer_lives_in_a_frame_as_tall_as_it_needs(site, page):
+    page.goto((site / "notebooks/00_start_here.html").as_uri())
+    frame = page.frame_locator("iframe.course-explorer")
+    slider = frame.get_by_role("slider").last
+    slider.scroll_into_view_if_needed()
+    before = slider.input_value()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert slider.input_value() != before
+    inside = page.frames[-1]
+    wait_until(lambda: inside.evaluate("document.body.scrollHeight <= innerHeight"))
+    assert inside.evaluate("innerHeight - document.body.scrollHeight") < 100
 
 
 @skip_without_sphinx

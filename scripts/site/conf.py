@@ -7,6 +7,7 @@ extensions = ["myst_nb"]
 nb_execution_mode = "off"  # the outputs are those of the saved notebooks
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath"]
+myst_dmath_double_inline = True  # $$…$$ within a paragraph, as JupyterLab takes it
 myst_heading_anchors = 3
 
 mathjax_path = "mathjax/tex-chtml.js"  # else Sphinx takes it from the network
