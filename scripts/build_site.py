@@ -71,8 +71,9 @@ def run_sphinx(source: Path, site: Path) -> bool:
     command += ["-c", SETTINGS, "-D", f"html_static_path={static}"]
     command += ["-d", source / "doctrees", source / "pages", site]
     done = subprocess.run([str(part) for part in command])
-    for leftover in (site / "_static").glob("*webpack-macros.html"):
-        leftover.unlink()  # templates of the theme, no pages
+    needless = ("*webpack-macros.html", "*.map")  # for those who write themes
+    for path in [path for name in needless for path in site.rglob(name)]:
+        path.unlink()
     return done.returncode == 0
 
 
@@ -317,8 +318,6 @@ def write_index(lessons: list[Path], live: dict[str, dict]) -> str:
         place = f"_static/live/{lessons[0].stem}/{cell_id}"
         explorer = show_explorer("A map of generated digits to walk on", place)
     tree = (SETTINGS / "index.md").read_text("utf-8")
-    has_teaching = (ROOT / "teaching").is_dir()
-    teaching = TEACHING if has_teaching else ""
     return tree.format(
         start=f"notebooks/{lessons[0].stem}.html",
         first_minutes=minutes[0],
@@ -327,7 +326,7 @@ def write_index(lessons: list[Path], live: dict[str, dict]) -> str:
         rows="\n".join(rows),
         explorer=explorer,
         lessons="\n".join(f"notebooks/{path.stem}" for path in lessons),
-        teaching=teaching,
+        teaching=TEACHING if any((ROOT / "teaching").glob("*.md")) else "",
     )
 
 

@@ -9,6 +9,7 @@ import functools
 import http.server
 import io
 import json
+import os
 import re
 import threading
 import types
@@ -31,7 +32,8 @@ from site_links import find_bad_links
 NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx-mathjax-offline")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
 skip_without_sphinx = pytest.mark.skipif(
-    bool(MISSING), reason=f"builds the site; not installed: {', '.join(MISSING)}"
+    bool(MISSING) and not os.environ.get("CI"),
+    reason=f"builds the site; not installed: {', '.join(MISSING)}",
 )
 
 
@@ -439,4 +441,5 @@ def test_the_front_page_opens_within_a_second(site, browser):
             times.append(page.evaluate(entry))
             page.close()
         server.shutdown()
-    assert min(times) < 1000, times
+    busy = max(1, os.getloadavg()[0] / os.cpu_count())  # processes that share a core
+    assert min(times) < 1000 * busy, times
