@@ -42,8 +42,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--into", type=Path, default=ROOT / "build", help="a folder")
     options = parser.parse_args(arguments)
     prefixes, folder = options.live, options.into.resolve()
+    data = choose_data()
+    os.environ.setdefault("VAE_TRAIN_NOW", "no")  # load the course's models, if it can
     if prefixes is None:
-        prefixes = [""] if choose_data() == "mnist" else WITHOUT_DATA
+        prefixes = [""] if data == "mnist" else WITHOUT_DATA
     live = {
         path.stem: make_live(path, folder / "live" / path.stem)
         for path in find_notebooks()
