@@ -310,10 +310,11 @@ def write_index(lessons: list[Path], live: dict[str, dict]) -> str:
         number, _, title = find_title(first).partition(" · ")
         question = re.search(r"\*\*The question:\*\* (.+)", first)[1]
         minutes.append(int(re.search(r"\| Time \| (\d+) minutes", first)[1]))
-        side = " (side trip)" if number[-1].isalpha() else ""
+        is_named = "side trip" in title or not number[-1].isalpha()
+        side = "" if is_named else " (side trip)"
         question = question[0].upper() + question[1:]
         link = f"[{title}](notebooks/{path.name}){side}"
-        rows.append(f"| {number} | {link} | {question} | {minutes[-1]} |")
+        rows.append(f"| {number} | {link} | {minutes[-1]} | {question} |")
     explorer = ""
     first_live = live.get(lessons[0].stem, {})
     for cell_id in [i for i, made in first_live.items() if made["kind"] == "explorer"]:

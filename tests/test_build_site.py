@@ -312,8 +312,9 @@ def test_every_lesson_solution_and_picture_has_its_place(site):
 def test_the_front_page_has_every_lesson_with_its_minutes(site):
     text = (site / "index.html").read_text("utf-8")
     rows = re.findall(r"<tr.*?</tr>", text, re.S)
-    rows = [re.sub(r"<[^>]+>|\n", " ", row).split() for row in rows]
-    minutes = {row[0]: row[-1] for row in rows}
+    cells = [re.findall(r"<td>(.*?)</td>", row, re.S) for row in rows]
+    cells = [[re.sub(r"<[^>]+>", "", cell) for cell in row] for row in cells if row]
+    minutes = {number: m for number, _, m, _ in cells}
     for path in build_site.find_notebooks():
         first = nbformat.read(path, as_version=4).cells[0].source
         number = path.stem.split("_")[0]
