@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from vae_helpers.plots import spoken
 from vae_helpers.stills import LINE, WIDGET
 
 import nbformat
@@ -53,6 +54,7 @@ for explorer in [shown for shown in Out.values() if isinstance(shown, explorers)
                 pictures.add((explorer.image.tobytes(), explorer.png))
             assert len(pictures) == 2, f"{name}[{index}] moves nothing"
 """
+SPOKEN = '<canvas class="spoken"'  # how plots.spoken begins
 
 
 def main(prefixes: list[str]) -> int:
@@ -103,6 +105,9 @@ def normalise(notebook) -> None:
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
+            if "image/png" in output.get("data", {}):
+                output.data.pop(WIDGET, None)  # without its kernel it shows an error
+        cell.outputs = add_spoken(cell.outputs)
 
 
 def keep_stills(outputs: list) -> list:
@@ -111,6 +116,23 @@ def keep_stills(outputs: list) -> list:
     lines = [i for i, held in enumerate(data) if held.get("text/html") == LINE]
     dropped = lines + [i + 1 for i in lines if WIDGET in data[i + 1]]
     return [output for i, output in enumerate(outputs) if i not in dropped]
+
+
+def add_spoken(outputs: list) -> list:
+    """Each picture followed by its text for screen readers, as `plots.show` sends it.
+
+    Sliders, explorers and the training panel send it as a widget or not at all.
+    """
+    added = []
+    for output in outputs:
+        if output.get("data", {}).get("text/html", "").startswith(SPOKEN):
+            continue
+        added.append(output)
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+        if alt:
+            data = {"text/html": spoken(alt)}
+            added.append(nbformat.v4.new_output("display_data", data))
+    return added
 
 
 def merge_streams(outputs: list) -> list:

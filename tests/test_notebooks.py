@@ -5,12 +5,14 @@ import io
 import re
 import statistics
 
+from vae_helpers import plots
 from vae_helpers.stills import LINE, WIDGET
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from PIL import Image
-from save_notebooks import METADATA, NOTEBOOKS, find_faults, normalise
+from save_notebooks import METADATA, NOTEBOOKS, add_spoken, find_faults, normalise
 
 KNOWN_TAGS = {"nbval-check-output", "hide-input", "slide-output", "exercise"}
 SLIDE_TYPES = {"slide", "subslide", "fragment", "-", "skip"}
@@ -312,6 +314,34 @@ def test_normalise_keeps_the_slides_and_puts_a_new_cell_on_none():
     normalise(notebook)
     assert [slide_type(cell) for cell in notebook.cells] == ["slide", "skip"]
     assert first.metadata == {"slideshow": {"slide_type": "slide"}}
+def make_picture(alt):
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (4, 3)).save(buffer, "png")
+        data, metadata = plots.picture(buffer.getvalue(), alt)
+    return nbformat.v4.new_output("display_data", data, metadata=metadata)
+
+
+def test_a_saved_picture_is_followed_by_its_text_for_screen_readers_once():
+    first, second = (make_picture(f"a picture, number {n} < 3") for n in (1, 2))
+    outputs = add_spoken(add_spoken([first, second]))
+    assert [outputs[0], outputs[2]] == [first, second]
+    for picture, text in (outputs[:2], outputs[2:]):
+        alt = picture.metadata["image/png"]["alt"]
+        assert text == nbformat.v4.new_output(
+            "display_data", {"text/html": plots.spoken(alt)}
+        )
+    assert len(outputs) == 4
+
+
+def test_nbconvert_shows_that_text_to_nobody_who_sees():
+    alt = "a picture that is described"
+    cell = nbformat.v4.new_code_cell("plot", outputs=add_spoken([make_picture(alt)]))
+    page, _ = HTMLExporter().from_notebook_node(
+        nbformat.v4.new_notebook(cells=[cell], metadata=METADATA)
+    )
+    body = page[page.index("<main>") :]
+    assert f'title="{alt}"' in body
+    assert alt not in re.sub(r"<[^>]*>", "", body)
 
 
 def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():
