@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from vae_helpers.plots import spoken
 from vae_helpers.stills import LINE, WIDGET
 
 import nbformat
@@ -53,6 +54,7 @@ for explorer in [shown for shown in Out.values() if isinstance(shown, explorers)
                 pictures.add((explorer.image.tobytes(), explorer.png))
             assert len(pictures) == 2, f"{name}[{index}] moves nothing"
 """
+SPOKEN = '<canvas class="spoken"'  # how plots.spoken begins
 
 
 def main(prefixes: list[str]) -> int:
@@ -85,9 +87,13 @@ def normalise(notebook) -> None:
     """Keep what the author wrote and a reader sees, and nothing of this run's setup."""
     notebook.metadata = nbformat.from_dict(METADATA)
     count = 0
+    is_deck = any("slideshow" in cell.metadata for cell in notebook.cells)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         kept: dict = {"tags": tags} if tags else {}
+        if is_deck:  # a new cell is on no slide until its author says so
+            chosen = cell.metadata.get("slideshow", {}).get("slide_type", "skip")
+            kept["slideshow"] = {"slide_type": chosen}
         if "hide-input" in kept.get("tags", []):  # the tag is for slides and the site
             kept["jupyter"] = {"source_hidden": True}  # and this for JupyterLab
         cell.metadata = nbformat.from_dict(kept)
@@ -99,6 +105,9 @@ def normalise(notebook) -> None:
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
+            if "image/png" in output.get("data", {}):
+                output.data.pop(WIDGET, None)  # without its kernel it shows an error
+        cell.outputs = add_spoken(cell.outputs)
 
 
 def keep_stills(outputs: list) -> list:
@@ -107,6 +116,23 @@ def keep_stills(outputs: list) -> list:
     lines = [i for i, held in enumerate(data) if held.get("text/html") == LINE]
     dropped = lines + [i + 1 for i in lines if WIDGET in data[i + 1]]
     return [output for i, output in enumerate(outputs) if i not in dropped]
+
+
+def add_spoken(outputs: list) -> list:
+    """Each picture followed by its text for screen readers, as `plots.show` sends it.
+
+    Sliders, explorers and the training panel send it as a widget or not at all.
+    """
+    added = []
+    for output in outputs:
+        if output.get("data", {}).get("text/html", "").startswith(SPOKEN):
+            continue
+        added.append(output)
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+        if alt:
+            data = {"text/html": spoken(alt)}
+            added.append(nbformat.v4.new_output("display_data", data))
+    return added
 
 
 def merge_streams(outputs: list) -> list:

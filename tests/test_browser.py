@@ -3,9 +3,14 @@
 Needs Chromium and `pip install -e '.[browser]'`; skipped without them, never in CI.
 """
 
+import base64
 import itertools
 import re
 
+from vae_helpers import plots
+
+import matplotlib.pyplot as plt
+import nbformat
 import pytest
 from browser import (
     chromium,
@@ -17,6 +22,7 @@ from browser import (
     wait_until,
     write_notebook,
 )
+from save_notebooks import METADATA, add_spoken
 
 pytestmark = skip_without_browser
 
@@ -45,11 +51,15 @@ slider_demo(fig, update, alt="A square that turns black.", **ranges)
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab(lab_folder):
     """The address of a JupyterLab that has the demo in a notebook."""
-    folder = tmp_path_factory.mktemp("lab")
-    write_notebook(folder / "demo.ipynb", DEMO)
-    with jupyterlab(folder) as address:
+    write_notebook(lab_folder / "demo.ipynb", DEMO)
+    with jupyterlab(lab_folder) as address:
         yield address
 
 
@@ -173,3 +183,24 @@ def test_saved_and_opened_again_it_shows_a_still_picture_and_no_error(page):
     run_cell(page, page.locator(".widget-image"))
     expect(still).not_to_be_visible()
     expect(page.locator(".jp-OutputArea-output img:visible")).to_have_count(1)
+def test_a_saved_picture_is_described_before_anything_is_run(lab, page, lab_folder):
+    """As someone reads it who has just cloned the course: not trusted, not run."""
+    png = base64.b64encode(plots.to_png(plt.figure(figsize=(2, 1)))).decode()
+    alt = "A line that rises < 3 & falls."
+    picture = nbformat.v4.new_output(
+        "display_data", {"image/png": png}, metadata={"image/png": {"alt": alt}}
+    )
+    cell = nbformat.v4.new_code_cell("1", execution_count=1)
+    cell.outputs = add_spoken([picture])
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=METADATA)
+    nbformat.write(notebook, lab_folder / "saved.ipynb")
+    saved = page.context.browser.new_page()
+    saved.goto(f"{lab}/tree/saved.ipynb?reset")
+    expect(saved.get_by_title(alt, exact=True)).to_have_count(1)
+    tree = saved.context.new_cdp_session(saved).send("Accessibility.getFullAXTree")
+    heard = [n for n in tree["nodes"] if n.get("name", {}).get("value") == alt]
+    assert [node["ignored"] for node in heard] == [False]
+    assert alt not in saved.locator(".jp-OutputArea").inner_text()
+    row = saved.get_by_title(alt, exact=True).locator("xpath=../..").bounding_box()
+    assert row["height"] < 12  # the eye sees no gap
+    saved.close()

@@ -5,14 +5,17 @@ import io
 import re
 import statistics
 
+from vae_helpers import plots
 from vae_helpers.stills import LINE, WIDGET
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from PIL import Image
-from save_notebooks import METADATA, NOTEBOOKS, find_faults, normalise
+from save_notebooks import METADATA, NOTEBOOKS, add_spoken, find_faults, normalise
 
-KNOWN_TAGS = {"nbval-check-output", "hide-input", "exercise"}
+KNOWN_TAGS = {"nbval-check-output", "hide-input", "slide-output", "exercise"}
+SLIDE_TYPES = {"slide", "subslide", "fragment", "-", "skip"}
 TAGS = ["nbval-check-output", "hide-input"]  # of a checkpoint that is collapsed
 PATHS = sorted(NOTEBOOKS.rglob("*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
@@ -50,6 +53,10 @@ def is_checkpoint(cell):
     return cell.cell_type == "code" and "checkpoint(" in cell.source
 
 
+def slide_type(cell):
+    return cell.metadata.get("slideshow", {}).get("slide_type")
+
+
 def words(notebook):
     cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     return "\n".join(cell.source for cell in cells)
@@ -71,12 +78,40 @@ def test_metadata_holds_the_python3_kernel_and_nothing_of_the_run(notebook):
         hidden = (
             {"jupyter": {"source_hidden": True}} if "hide-input" in tags(cell) else {}
         )
-        assert cell.metadata == ({"tags": tags(cell)} if tags(cell) else {}) | hidden
+        kept = {"tags": tags(cell)} if tags(cell) else {}
+        if slide_type(cell):
+            kept["slideshow"] = {"slide_type": slide_type(cell)}
+        assert cell.metadata == kept | hidden
 
 
 def test_tags_are_known_so_that_nbval_heeds_them(notebook):
     for cell in notebook.cells:
         assert set(tags(cell)) <= KNOWN_TAGS
+
+
+def test_each_cell_of_a_lesson_says_whether_it_is_a_slide(path, notebook):
+    types = [slide_type(cell) for cell in notebook.cells]
+    if path.parent.name == "solutions":
+        assert set(types) == {None}
+        return
+    missing = [cell.id for cell in notebook.cells if not slide_type(cell)]
+    assert missing == [], "give these a slide type, or save with save_notebooks.py"
+    assert set(types) <= SLIDE_TYPES
+    assert types[0] == "slide"
+    assert 15 <= sum(kind in ("slide", "subslide") for kind in types) <= 36
+    for cell in notebook.cells:
+        assert "exercise" not in tags(cell) or slide_type(cell) == "skip"
+        assert "slide-output" not in tags(cell) or slide_type(cell) != "skip"
+
+
+def test_on_slides_a_prediction_comes_before_its_answer(notebook):
+    predicted = False
+    for cell in notebook.cells:
+        if slide_type(cell) in ("slide", "subslide", "fragment"):
+            predicted = False  # what follows comes with the next key
+        if slide_type(cell) != "skip":
+            assert not (predicted and cell.get("outputs")), cell.source
+            predicted |= cell.cell_type == "markdown" and "*Predict" in cell.source
 
 
 def test_it_was_saved_as_one_run_from_1_to_n(notebook):
@@ -269,6 +304,44 @@ def test_normalise_shows_a_cell_that_is_not_to_be_hidden():
     notebook.cells[0].metadata = {"tags": TAGS[:1], "jupyter": {"source_hidden": True}}
     normalise(notebook)
     assert notebook.cells[0].metadata == {"tags": TAGS[:1]}
+
+
+def test_normalise_keeps_the_slides_and_puts_a_new_cell_on_none():
+    notebook = make_notebook()
+    first = nbformat.v4.new_markdown_cell("# Title")
+    first.metadata = {"slideshow": {"slide_type": "slide", "data": {}}}
+    notebook.cells.insert(0, first)
+    normalise(notebook)
+    assert [slide_type(cell) for cell in notebook.cells] == ["slide", "skip"]
+    assert first.metadata == {"slideshow": {"slide_type": "slide"}}
+def make_picture(alt):
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (4, 3)).save(buffer, "png")
+        data, metadata = plots.picture(buffer.getvalue(), alt)
+    return nbformat.v4.new_output("display_data", data, metadata=metadata)
+
+
+def test_a_saved_picture_is_followed_by_its_text_for_screen_readers_once():
+    first, second = (make_picture(f"a picture, number {n} < 3") for n in (1, 2))
+    outputs = add_spoken(add_spoken([first, second]))
+    assert [outputs[0], outputs[2]] == [first, second]
+    for picture, text in (outputs[:2], outputs[2:]):
+        alt = picture.metadata["image/png"]["alt"]
+        assert text == nbformat.v4.new_output(
+            "display_data", {"text/html": plots.spoken(alt)}
+        )
+    assert len(outputs) == 4
+
+
+def test_nbconvert_shows_that_text_to_nobody_who_sees():
+    alt = "a picture that is described"
+    cell = nbformat.v4.new_code_cell("plot", outputs=add_spoken([make_picture(alt)]))
+    page, _ = HTMLExporter().from_notebook_node(
+        nbformat.v4.new_notebook(cells=[cell], metadata=METADATA)
+    )
+    body = page[page.index("<main>") :]
+    assert f'title="{alt}"' in body
+    assert alt not in re.sub(r"<[^>]*>", "", body)
 
 
 def test_find_faults_refuses_stderr_failed_checkpoints_and_lone_widgets():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from xml.etree import ElementTree
 
 import vae_helpers
 from vae_helpers import plots
@@ -35,7 +36,7 @@ def displayed(monkeypatch):
     """The (data, metadata) of all that `show` displays."""
     shown = []
 
-    def display(data, *, metadata, raw):
+    def display(data, *, metadata=None, raw):
         assert raw
         shown.append((data, metadata))
 
@@ -125,11 +126,21 @@ def test_show_sends_one_picture_with_alternative_text_and_closes_it(displayed):
     fig, ax = plt.subplots(figsize=(2, 1.5), dpi=100)
     ax.plot([1, 2])
     plots.show(fig, alt="a rising line")
-    ((data, metadata),) = displayed
+    (data, metadata), (text, _) = displayed
+    assert text == {"text/html": plots.spoken("a rising line")}
     assert decode(data["image/png"]).shape == (150, 200)
     assert decode(data["image/png"]).min() < 128
     assert metadata["image/png"]["alt"] == data["text/plain"] == "a rising line"
     assert plt.get_fignums() == []
+
+
+def test_the_text_for_screen_readers_is_an_attribute_and_nothing_that_is_seen():
+    html = plots.spoken('1 < 2, "so"')
+    (canvas,) = ElementTree.fromstring(f"<p>{html}</p>")
+    assert canvas.get("title") == '1 < 2, "so"'
+    assert canvas.get("role") == "img"
+    assert canvas.text is None
+    assert canvas.tail is None
 
 
 def test_a_title_that_the_font_lacks_signs_for_gives_no_warning():

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,13 +11,22 @@ from dataclasses import replace
 from vae_helpers import pretrained
 from vae_helpers.data import DataUnavailableError, ImageData, load_images
 from vae_helpers.densities import bernoulli_log_likelihood
+from vae_helpers.evaluation import MeanElbo
 from vae_helpers.models import VAE, Autoencoder
-from vae_helpers.pretrained import PretrainedError, load_pretrained, read_card
+from vae_helpers.pretrained import (
+    PretrainedError,
+    load_pretrained,
+    load_run,
+    read_card,
+    should_train,
+)
 
+import nbformat
 import pytest
 import torch
 import train_pretrained
-from train_pretrained import RECIPES
+from save_notebooks import NOTEBOOKS
+from train_pretrained import RECIPES, RUNS, save_run
 
 torch.set_num_threads(1)
 NAMES = list(RECIPES)
@@ -56,11 +66,47 @@ def test_a_model_is_what_its_card_and_its_recipe_say(name):
 
 def test_the_files_are_small_and_all_there():
     files = list(pretrained._FOLDER.iterdir())
-    expected = {f"{name}.{kind}" for name in NAMES for kind in ("json", "safetensors")}
+    names, kinds = [*NAMES, *RUNS], ("json", "safetensors")
+    expected = {f"{name}.{kind}" for name in names for kind in kinds}
     assert {file.name for file in files} == expected
     sizes = [file.stat().st_size for file in files]
-    assert max(sizes) <= 1.5e6
-    assert sum(sizes) <= 6e6
+    assert max(sizes) <= 2.2e6
+    assert sum(sizes) <= 12e6
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_holds_what_its_notebook_asks_for(name, capsys):
+    number = name.removeprefix("notebook-")
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    source = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
+    assert f'load_run("{number}", data.name)' in source
+    asked = set(re.findall(r'trained\["([^"]+)"\]', source))
+    assert asked == set(RUNS[name]) == set(load_run(number, "mnist"))
+    assert capsys.readouterr().out.startswith("Loaded what training gave on MNIST: ")
+    for wanted in ("data", "numbers", "sha256", "torch", "license"):
+        assert read_card(name)[wanted]
+
+
+@pytest.mark.parametrize(
+    ("value", "on_mnist"),
+    [
+        *((None, True), ("yes", True), ("1", True), ("True", True)),
+        *(("no", False), ("No", False), ("0", False), ("FALSE", False)),
+    ],
+)
+def test_one_switch_for_all_notebooks(monkeypatch, value, on_mnist):
+    monkeypatch.delenv("VAE_TRAIN_NOW", raising=False)
+    if value is not None:
+        monkeypatch.setenv("VAE_TRAIN_NOW", value)
+    assert should_train("mnist") is on_mnist
+    assert should_train("digits") is should_train("fashion") is True
+
+
+@pytest.mark.parametrize("value", ["", "maybe", "off", " no"])
+def test_another_value_of_the_switch_is_refused(monkeypatch, value):
+    monkeypatch.setenv("VAE_TRAIN_NOW", value)
+    with pytest.raises(ValueError, match=f"VAE_TRAIN_NOW is '{value}': say 'yes' or"):
+        should_train("mnist")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("vae")])
@@ -192,3 +238,83 @@ def test_the_command_makes_files_that_load_and_the_same_ones_again(
     monkeypatch.setattr(pretrained, "_FOLDER", tmp_path / "weights")
     assert isinstance(load_pretrained(name), kind)
     assert "40 grey training images of made-up" in read_card(name)["data"]
+
+
+def test_a_run_comes_back_as_it_was_and_weights_to_8_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_FOLDER", tmp_path)
+    model, other = (
+        VAE(3, hidden_sizes=(5,), likelihood="gaussian", sigma=s) for s in (1, 2)
+    )
+    values = {
+        "models": {2: model, "deep": [other.trunk]},
+        "score": {0.5: MeanElbo(-1.0, 2.0, -3.0, 0.1)},
+        "rows": [(1, "a", torch.rand(3, 4, dtype=torch.float64)), (True, None, 2.5)],
+    }
+    save_run("notebook-x", values, tmp_path)
+    run = load_run("x", "mnist")
+    assert list(run) == list(values)
+    assert run["score"] == values["score"]
+    assert run["score"][0.5].log_px_z == -1
+    (one, two), (first, second) = run["rows"], values["rows"]
+    assert one[:2] == first[:2]
+    assert torch.equal(one[2], first[2])
+    assert two == second
+    before = {name: part.clone() for name, part in model.state_dict().items()}
+    other.load_state_dict(run["models"][2])
+    other.trunk.load_state_dict(run["models"]["deep"][0])
+    model.load_state_dict(run["models"][2])
+    for name, part in model.state_dict().items():
+        if part.ndim < 2:
+            assert torch.equal(part, before[name])
+        else:
+            error = (part - before[name]).abs()
+            assert (error <= before[name].abs().amax(1, keepdim=True) / 253).all()
+            assert error.max() > 0
+
+
+def test_a_run_is_refused_for_other_data_and_other_notebooks(folder):
+    with pytest.raises(ValueError, match="runs are of mnist, and these are digits"):
+        load_run("04", "digits")
+    with pytest.raises(ValueError, match="no pretrained model 'notebook-4': choose"):
+        load_run("4", "mnist")
+    with pytest.raises(ValueError, match="is the run of a notebook: load_run"):
+        load_pretrained("notebook-04")
+    (folder / "notebook-04.safetensors").write_bytes(b"")
+    with pytest.raises(PretrainedError, match="is damaged: its checksum"):
+        load_run("04", "mnist")
+
+
+def test_a_run_whose_tensors_are_gone_does_not_fit(folder):
+    content = (folder / "notebook-07.safetensors").read_bytes()
+    card = read_card("notebook-04") | {"sha256": read_card("notebook-07")["sha256"]}
+    (folder / "notebook-04.safetensors").write_bytes(content)
+    (folder / "notebook-04.json").write_text(json.dumps(card), "utf-8")
+    with pytest.raises(PretrainedError, match="does not fit its card") as caught:
+        load_run("04", "mnist")
+    assert "python scripts/train_pretrained.py notebook-04" in str(caught.value)
+
+
+def test_a_notebooks_own_cells_make_its_run(tmp_path, monkeypatch):
+    """But not its exercises; a stand-in for the kernel runs them."""
+
+    class Client:
+        def __init__(self, notebook, **_):
+            self.cells = notebook.cells
+
+        def execute(self):
+            assert os.environ["VAE_TRAIN_NOW"] == "yes"
+            exec("\n".join(cell.source for cell in self.cells), {})
+
+    sources = ["x = [1, 2]", "x += [3]", "x = 0"]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[-1].metadata.tags = ["exercise"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "99_x.ipynb")
+    for name, value in {"NOTEBOOKS": tmp_path, "WEIGHTS": tmp_path}.items():
+        monkeypatch.setattr(train_pretrained, name, value)
+    monkeypatch.setattr(train_pretrained, "NotebookClient", Client)
+    monkeypatch.setattr(pretrained, "_FOLDER", tmp_path)
+    monkeypatch.setitem(RUNS, "notebook-99", ["x"])
+    for name in ("VAE_DATASET", "VAE_TRAIN_NOW"):
+        monkeypatch.setenv(name, "")
+    train_pretrained.run_notebook("notebook-99")
+    assert load_run("99", "mnist") == {"x": [1, 2, 3]}

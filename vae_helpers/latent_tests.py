@@ -88,7 +88,8 @@ def path_distances(
     """
     shares = torch.linspace(0, 1, n_steps)
     steps = (torch.lerp(starts, ends, share.item()) for share in shares)
-    return shares, torch.stack([nearest_distance(decode(z), references) for z in steps])
+    decoded = torch.cat([decode(z) for z in steps])  # (n_steps · P, …)
+    return shares, nearest_distance(decoded, references).view(n_steps, -1)
 
 
 @torch.no_grad()

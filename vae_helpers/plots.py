@@ -5,6 +5,7 @@ A notebook calls `use_style()` once and shows each figure with `show(fig, alt=�
 
 import base64
 import contextlib
+import html
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +93,20 @@ def show(fig: Figure, alt: str) -> None:
     """Display a figure with alternative text and close it."""
     data, metadata = picture(fig, alt)
     display(data, metadata=metadata, raw=True)
+    display({"text/html": spoken(alt)}, raw=True)
     plt.close(fig)
+
+
+def spoken(alt: str) -> str:
+    """HTML that screen readers read out, and that is nowhere seen.
+
+    JupyterLab drops the alternative text of a picture. In a notebook that is not yet
+    trusted it also drops `aria-label`, but keeps the title of a canvas. Where a viewer
+    allows neither, this shows nothing at all, so that no text is ever seen twice.
+    """
+    title = html.escape(alt)
+    size = 'width="1" height="1" style="display: block"'
+    return f'<canvas class="spoken" role="img" title="{title}" {size}></canvas>'
 
 
 # ── images ──────────────────────────────────────────────────────────────────────────

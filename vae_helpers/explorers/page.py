@@ -53,6 +53,9 @@ body { background: white; color: #1b1b1b; margin: 1.2vw; }
 .vae-explorer:has(.vae-posterior) :is(.vae-body, .vae-hint, .vae-title) {
   font-size: clamp(14px, min(1.63cqw, 2.9vh), 48px);
 }
+.embedded :is(.vae-body, .vae-hint, .vae-title) {
+  font-size: clamp(14px, 1.63cqw, 24px) !important;
+}
 .vae-hint { margin: 0 0 0.5em; }
 """
 _PAGE_SCRIPT = """
@@ -62,6 +65,14 @@ render({ model: pageModel(state), el: main });
 const hint = add(main.firstChild, "p", "vae-hint");
 hint.textContent = state.hint;
 main.querySelector(".vae-body").before(hint);
+// Within another page, such as the site's, its width alone decides, and it says how tall
+// the frame must be.
+const root = document.documentElement;
+const tell = () => parent.postMessage({ vaeExplorerHeight: root.offsetHeight }, "*");
+if (parent !== window) {
+  root.classList.add("embedded");
+  new ResizeObserver(tell).observe(root);
+}
 """
 # Nothing may be loaded and no other script may run.
 _PAGE = """\
