@@ -65,8 +65,8 @@ render({ model: pageModel(state), el: main });
 const hint = add(main.firstChild, "p", "vae-hint");
 hint.textContent = state.hint;
 main.querySelector(".vae-body").before(hint);
-// Within another page, such as the site's, its width alone decides, and it says how tall
-// the frame must be.
+// Within another page, such as the site's, its width alone decides its size, and it
+// says how tall the frame must be.
 const root = document.documentElement;
 const tell = () => parent.postMessage({ vaeExplorerHeight: root.offsetHeight }, "*");
 if (parent !== window) {
