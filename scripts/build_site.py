@@ -169,7 +169,8 @@ def keep_links(text: str, path: Path, staged: set[Path]) -> str:
         is_ours = found.exists() and found.suffix != ".svg"
         return label if is_ours else match[0]
 
-    relative = r"(?<!!)\[([^\]]*)\]\((?!\w+:)([^)#\s]+)(#[^)\s]*)?\)"
+    anchor = r"#(?:[^()\s]|\([^()\s]*\))*"  # parentheses come in pairs
+    relative = rf"(?<!!)\[([^\]]*)\]\((?!\w+:)([^)#\s]+)({anchor})?\)"
     text = re.sub(relative, replace, text)
     return re.sub(r'(<a href="[^":]+)\.ipynb', r"\1.html", text)
 

@@ -183,6 +183,8 @@ def test_saved_and_opened_again_it_shows_a_still_picture_and_no_error(page):
     run_cell(page, page.locator(".widget-image"))
     expect(still).not_to_be_visible()
     expect(page.locator(".jp-OutputArea-output img:visible")).to_have_count(1)
+
+
 def test_a_saved_picture_is_described_before_anything_is_run(lab, page, lab_folder):
     """As someone reads it who has just cloned the course: not trusted, not run."""
     png = base64.b64encode(plots.to_png(plt.figure(figsize=(2, 1)))).decode()

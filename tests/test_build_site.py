@@ -57,6 +57,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("[b](b.ipynb#2-·-By-X-(2016),-y)", "[b](b.ipynb#2--by-x-2016-y)"),
         ("[b](b.ipynb)", "[b](b.ipynb)"),
         ("[b](b.ipynb#2-·-Why)", "[b](b.ipynb#2--why)"),
         ("run [the tool](tool.py) now", "run the tool now"),

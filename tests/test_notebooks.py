@@ -314,6 +314,8 @@ def test_normalise_keeps_the_slides_and_puts_a_new_cell_on_none():
     normalise(notebook)
     assert [slide_type(cell) for cell in notebook.cells] == ["slide", "skip"]
     assert first.metadata == {"slideshow": {"slide_type": "slide"}}
+
+
 def make_picture(alt):
     with io.BytesIO() as buffer:
         Image.new("RGB", (4, 3)).save(buffer, "png")

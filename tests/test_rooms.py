@@ -94,9 +94,7 @@ def test_no_room_imports_scripts_tests_or_notebooks():
 def test_the_map_names_every_room():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     rooms = {name.split(".")[1] for name in MODULES if "." in name}
-    assert [
-        r for r in rooms if f"`{r}`" not in text and f"`{r}/`" not in text
-    ] == []
+    assert [r for r in rooms if f"`{r}`" not in text and f"`{r}/`" not in text] == []
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
