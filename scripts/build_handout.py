@@ -3,7 +3,7 @@
     python scripts/build_handout.py                # into build/handout/
     python scripts/build_handout.py --out folder
 
-`teaching/handout_template.md` says what stands where. A line `{{ … }}` in it names a
+`teaching/handout_template.txt` says what stands where. A line `{{ … }}` in it names a
 piece of a notebook or of the notation page, and is replaced by that piece as it is
 today; a piece that is no longer there is an error that says which. So what the handout
 takes from the lessons cannot drift from them.
@@ -38,7 +38,7 @@ import mistune
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-TEMPLATE = ROOT / "teaching" / "handout_template.md"
+TEMPLATE = ROOT / "teaching" / "handout_template.txt"
 STYLE = ROOT / "teaching" / "handout.css"
 PAPERS = {"handout.pdf": "A4", "handout-letter.pdf": "Letter"}
 # The words of the notation page for the colours of the course.
