@@ -80,7 +80,7 @@ def test_a_run_holds_what_its_notebook_asks_for(name, capsys):
     (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
     source = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
     assert f'load_run("{number}", data.name)' in source
-    asked = set(re.findall(r'trained\["([^"]+)"\]', source))
+    asked = set(re.findall(r'(?:trained(?:\[|\.get\()|recall\()"([^"]+)"', source))
     assert asked == set(RUNS[name]) == set(load_run(number, "mnist"))
     assert capsys.readouterr().out.startswith("Loaded what training gave on MNIST: ")
     for wanted in ("data", "numbers", "sha256", "torch", "license"):
