@@ -58,7 +58,7 @@ SPOKEN = '<canvas class="spoken"'  # how plots.spoken begins
 
 
 def main(prefixes: list[str]) -> int:
-    os.environ["VAE_DATASET"] = "mnist"
+    os.environ |= {"VAE_DATASET": "mnist", "VAE_TRAIN_NOW": "yes"}
     failed = False
     for path in sorted(NOTEBOOKS.rglob("[0-9]*.ipynb")):
         if ".ipynb_checkpoints" in path.parts or not path.name.startswith(

@@ -63,7 +63,7 @@ def should_train(data_name: str) -> bool:
     of the stored runs, "mnist". A lecturer sets it once for all notebooks; a reader
     writes True or False in a notebook. Raises `ValueError` for another value.
     """
-    chosen = os.environ.get("VAE_TRAIN_NOW", "yes")
+    chosen = os.environ.get("VAE_TRAIN_NOW", "").strip() or "yes"
     if chosen.lower() in ("no", "0", "false"):
         return data_name != "mnist"
     if chosen.lower() in ("yes", "1", "true"):
