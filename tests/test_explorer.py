@@ -322,8 +322,9 @@ def test_the_saved_notebook_keeps_one_picture_and_no_widget(tmp_path):
     assert find_faults(notebook) == []
     assert "widgets" not in notebook.metadata
     for cell in notebook.cells:
-        (output,) = cell.outputs
+        output, text = cell.outputs
         assert set(output.data) == {"image/png", "text/plain"}
+        assert set(text.data) == {"text/html"}  # for screen readers
         assert output.metadata["image/png"]["alt"] == output.data["text/plain"]
     alt = notebook.cells[0].outputs[0].data["text/plain"]
     assert alt == "A map of a model that has learned nothing."

@@ -41,7 +41,7 @@ if len(password) < 8:
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = password
 c.Authenticator.allow_all = True
-c.Authenticator.username_pattern = "[a-z][a-z0-9_-]*"  # it names a folder
+c.Authenticator.username_pattern = "[a-z][a-z0-9_-]*$"  # it names a folder
 
 c.JupyterHub.bind_url = "http://:8000"
 c.JupyterHub.spawner_class = "simple"
