@@ -25,7 +25,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "pictures"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-SIZE = {"width": 840, "height": 480}
+SIZE = {"width": 840, "height": 520}
 # Places on the map, each among the codes of one class or between two.
 WALK = [(3.4, -0.6), (1.0, -0.4), (0.6, 1.2), (-0.5, 2.6), (-2.4, 0.3), (-0.5, -1.8)]
 # q's centre, then its standard deviations: parts of each slider's way.
