@@ -28,7 +28,6 @@ from pygments.formatters import HtmlFormatter
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 OUT = ROOT / "build" / "slides"
-SLIDE_TYPES = ("slide", "subslide", "fragment", "-", "skip", "notes")
 MAX_LINES = 14
 REVEAL, MATHJAX = "sphinx_revealjs/_static/revealjs", "sphinx-mathjax-offline/static"
 TOOLS = {  # name: (package, file)

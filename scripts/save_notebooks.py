@@ -105,8 +105,6 @@ def normalise(notebook) -> None:
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
-            if "image/png" in output.get("data", {}):
-                output.data.pop(WIDGET, None)  # without its kernel it shows an error
         cell.outputs = add_spoken(cell.outputs)
 
 
